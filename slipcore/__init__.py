@@ -1,0 +1,5 @@
+"""Ordinary Python functions over streams."""
+
+from pluggy import HookimplMarker
+
+hookimpl = HookimplMarker("slipcore")

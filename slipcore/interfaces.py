@@ -1,0 +1,530 @@
+"""The contracts between slipcore and everything outside a handler.
+
+A plugin implements what it brings (`ISource`, `ISink`, `ITopic`, `IStateStore`, `ICodec`,
+`ICheckpointStore`) and imports nothing of slipcore but this module and `slipcore.hookimpl`. The
+docstrings are the contract; the suites in `slipcore.testing` hold a backend to them.
+
+Unless a docstring says otherwise, methods are called from the event loop's thread, one call of a
+method at a time per object, and may be cancelled at any await: a cancelled call leaves the object
+usable and loses nothing that it was handed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, ABCMeta, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from slipcore.errors import (
+    BackendConflictError,
+    CodecError,
+    ConfigError,
+    ConnectError,
+    DeadlineError,
+    DeadlockError,
+    DecodeError,
+    EncodeError,
+    FencedError,
+    MissingDependencyError,
+    PluginError,
+    PluginLoadError,
+    SinkError,
+    SlipError,
+    SourceError,
+    StateError,
+    StateFormatError,
+    StateInUseError,
+    UnknownBackendError,
+)
+from slipcore.partitioning import partition_for
+
+__all__ = [
+    "READ_FROM_END",
+    "READ_FROM_START",
+    "Assignment",
+    "BackendConflictError",
+    "Capability",
+    "Changes",
+    "CodecError",
+    "ConfigError",
+    "ConnectError",
+    "DeadlineError",
+    "DeadlockError",
+    "DecodeError",
+    "EncodeError",
+    "FencedError",
+    "Headers",
+    "ICache",
+    "ICheckpointStore",
+    "ICodec",
+    "ISink",
+    "ISource",
+    "IStateStore",
+    "ITopic",
+    "Key",
+    "MissingDependencyError",
+    "Out",
+    "PluginError",
+    "PluginLoadError",
+    "Positions",
+    "Record",
+    "Scope",
+    "Secret",
+    "SinkError",
+    "SlipError",
+    "SourceError",
+    "SourceSinkMeta",
+    "StateError",
+    "StateFormatError",
+    "StateInUseError",
+    "TopicOptions",
+    "UnknownBackendError",
+    "partition_for",
+]
+
+T = TypeVar("T")
+
+Key: TypeAlias = "bool | int | float | str | bytes | tuple[Key, ...]"
+"""What a cache accepts as a key. Numbers sort by value whatever their type; NaN is refused."""
+
+Headers: TypeAlias = "tuple[tuple[str, bytes], ...]"
+"""The headers of a record, in order; a name may occur more than once."""
+
+Positions: TypeAlias = Mapping[int, int]
+"""Partition -> offset of the last record that is finished. -1: none is. The offsets are the ones
+that the source gave; whether another one lies between two of them is nobody's to assume."""
+
+Changes: TypeAlias = Mapping[str, Mapping[bytes, "bytes | None"]]
+"""Space -> key -> value, what is written to an `IStateStore` together; None deletes."""
+
+READ_FROM_START = -2
+"""As an offset: the oldest record that there is."""
+
+READ_FROM_END = -1
+"""As an offset: the first record that arrives from now on."""
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a topic, under the attribute names of Kafka's clients.
+
+    Attributes:
+        value: the decoded value, or None (a tombstone).
+        key: the decoded key, or None.
+        topic: the name of the topic.
+        partition: the partition that it stands in.
+        offset: its place in the partition; grows, with gaps.
+        timestamp: milliseconds since the epoch.
+        headers: pairs of a name and bytes.
+    """
+
+    value: Any = None
+    key: Any = None
+    topic: str = ""
+    partition: int = 0
+    offset: int = -1
+    timestamp: int = 0
+    headers: Headers = ()
+
+
+class Out(msgspec.Struct, frozen=True, gc=False):
+    """One output: what a handler may return where a value or a pair is not enough.
+
+    Attributes:
+        value: the value; None writes a tombstone.
+        key: the key; records of one key keep their order.
+        headers: pairs of a name and bytes.
+        timestamp: milliseconds since the epoch; None: the time of writing.
+        partition: the partition; None: chosen by the key.
+    """
+
+    value: Any
+    key: Any = None
+    headers: Headers = ()
+    timestamp: int | None = None
+    partition: int | None = None
+
+
+class Secret:
+    """A setting that no message, log or plan may show. `reveal()` gives it to the client."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+
+class Capability(Enum):
+    """What a source can do beyond being read."""
+
+    COMMIT = "commit"
+    """It keeps positions for a consumer group; `commit` stores them."""
+    SEEK = "seek"
+    """It can be read again from any offset it still holds; without it, what is lost is lost."""
+    PARTITIONS = "partitions"
+    """It shares its partitions with the other members of its group."""
+    TRANSACTIONS = "transactions"
+    """Its positions can be part of a transaction of its domain."""
+
+
+class TopicOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The settings that every topic backend understands; a backend's options extend them."""
+
+    group_id: str | None = None
+    """Consumer group; None: the app's name."""
+    group_instance_id: str | None = None
+    """Identity of this member across restarts, unique in its group; None: a new one each time."""
+    auto_offset_reset: str = "earliest"
+    """Where a group without a position starts: "earliest" or "latest"."""
+
+    def __post_init__(self) -> None:
+        if self.auto_offset_reset not in ("earliest", "latest"):
+            raise ValueError(
+                f'auto_offset_reset is "earliest" or "latest", not "{self.auto_offset_reset}"'
+            )
+
+
+class Scope(Protocol):
+    """What a factory is told of the app that asks for a backend."""
+
+    app: str
+    """The app's name: the default consumer group."""
+    state_dir: Path
+    """Where embedded state lives; made by whoever writes there first, for the owner only."""
+
+    def shared(self, key: object, make: Callable[[], T]) -> T:
+        """The object that this app's backends share under `key`, made by the first that asks.
+
+        What has a method `close()` is closed when the app closes, in reverse order.
+        """
+        ...
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """A change in what a member of a consumer group reads.
+
+    Attributes:
+        epoch: grows with each change; names it in `commit`.
+        added: partition -> the group's committed position, None where it has none.
+        removed: partitions that go to others once the change is accepted.
+        lost: the removed ones have another owner already: nothing of them may be committed.
+        total: how many partitions there are.
+    """
+
+    epoch: int
+    added: Mapping[int, int | None] = {}
+    removed: frozenset[int] = frozenset()
+    lost: bool = False
+    total: int = 1
+
+
+class _Openable(ABC):
+    async def open(self) -> None:
+        """Connect. Called once before anything else.
+
+        Raises:
+            ConnectError: what can't be reached, by name and address, and what to do.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything; unflushed outputs and uncommitted positions are dropped.
+
+        Never hangs; may be called twice, and after a failed `open`.
+        """
+
+    async def __aenter__(self) -> Any:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+
+class ISource(_Openable):
+    """Records in partitions, each partition in order.
+
+    A source keeps its membership in a consumer group whether or not `read` is called.
+    """
+
+    capabilities: frozenset[Capability] = frozenset()
+
+    @abstractmethod
+    async def read(self, max_records: int) -> Sequence[Record]:
+        """Wait for records and hand over what is there, `max_records` at the most.
+
+        Keys and values are bytes where the source is a topic; the core decodes them. Within a
+        partition the records come in order, each once, from where the engine has placed it. A
+        partition that is paused, or not accepted yet, delivers nothing. An empty sequence says
+        that the source has ended. A cancelled read loses no record: it comes with the next one.
+
+        Raises:
+            SourceError: the source failed, or a position is out of its range.
+        """
+
+    async def commit(self, positions: Positions, epoch: int) -> None:
+        """Store the positions for the group, durably when it returns (needs COMMIT).
+
+        Positions of partitions that were assigned after `epoch`, or are not assigned any more,
+        are ignored.
+        """
+
+    async def pause(self, partitions: frozenset[int]) -> None:
+        """Deliver nothing of these partitions until `resume`; drop nothing, keep membership."""
+
+    async def resume(self, partitions: frozenset[int]) -> None:
+        """Undo `pause`."""
+
+    async def seek(self, offsets: Mapping[int, int]) -> Positions:
+        """Go on at these offsets: the next record is the first at or after it (needs SEEK).
+
+        `READ_FROM_START` and `READ_FROM_END` are offsets too. Only assigned partitions may be
+        named.
+
+        Returns:
+            the position, as `commit` takes it, that means "all before this offset is finished".
+        """
+        raise SourceError(f"{self!r} can't seek: it does not keep what it handed over")
+
+    async def lag(self) -> Mapping[int, int]:
+        """Assigned partition -> how many records are still to be read; {} where not known."""
+        return {}
+
+    async def assignment(self) -> Assignment:
+        """Wait for the next change of assignment; the first call joins the group.
+
+        A member that gets no partition is told so by an assignment that adds none. The engine
+        calls `accept` before it asks for the next one. A source that is only sent to is never
+        asked.
+        """
+        if getattr(self, "_assigned", False):
+            await asyncio.get_running_loop().create_future()
+        self._assigned = True
+        return Assignment(epoch=1, added={0: None}, total=1)
+
+    async def accept(self, assignment: Assignment, positions: Positions) -> None:
+        """The engine is ready: added partitions may deliver, removed ones may go to others.
+
+        Args:
+            assignment: the change that `assignment` gave.
+            positions: where added partitions start, if not where the group stands: after the
+                last finished offset. A partition with neither starts by `auto_offset_reset`.
+        """
+
+
+class ISink(_Openable):
+    """Takes outputs, in order."""
+
+    @abstractmethod
+    def send(self, output: Out) -> Awaitable[None] | None:
+        """Hand an output over without waiting until it is durable.
+
+        Returns:
+            None; or, where too much is on the way, an awaitable that ends when there is room.
+
+        Raises:
+            SinkError: it can't be taken (too large, no such partition); nothing was handed over.
+        """
+
+    async def flush(self) -> None:
+        """Return when all that was handed over before the call is durable.
+
+        Several flushes may be under way at once; each answers for what came before its call.
+
+        Raises:
+            SinkError: with the outputs that are not durable, in order. The sink takes nothing
+                newer in their place: it has let go of them, and of all that was handed over
+                after them.
+        """
+
+    async def __call__(self, key: Any, value: Any) -> None:
+        """Send one pair and wait until it is durable."""
+        waiting = self.send(Out(value, key))
+        if waiting is not None:
+            await waiting
+        await self.flush()
+
+
+class ITopic(ISource, ISink):
+    """A named log that is both; one factory, registered under one name with both hooks.
+
+    Keys and values of what it reads and is sent are bytes or None. Without a partition named,
+    `partition_for(key, n)` chooses it, so that data may move between backends.
+    """
+
+
+class IStateStore(ABC):
+    """Keyed bytes in named spaces, and positions of sources, written together or not at all.
+
+    One SQLite file, one RocksDB directory or one Redis is one store; each cache is a space of it.
+    Keys are kept and scanned in the order of their bytes. Methods are synchronous; those that
+    begin with `a` do the same without blocking the loop. `write` may run in a worker thread while
+    `get` and `scan` are called from the loop's.
+    """
+
+    remote: bool = False
+    """Whether `get`, `scan` and `write` wait for a network."""
+
+    @abstractmethod
+    def attach(self, space: str) -> None:
+        """Claim a space for this object until `detach` or `close`, creating it if need be.
+
+        Raises:
+            StateInUseError: another process, or another object of this one, has claimed it.
+            StateFormatError: what is there is of another backend or of a newer format.
+            ConnectError: it can't be opened (read-only, no rights, unreachable).
+        """
+
+    @abstractmethod
+    def detach(self, space: str) -> None:
+        """Give a space up. One that is not claimed is ignored."""
+
+    @abstractmethod
+    def get(self, space: str, key: bytes) -> bytes | None:
+        """The value last written, or None."""
+
+    @abstractmethod
+    def scan(
+        self,
+        space: str,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        *,
+        backwards: bool = False,
+        limit: int = 256,
+    ) -> list[tuple[bytes, bytes]]:
+        """Up to `limit` pairs with start <= key < end in the order of keys, or from the far end."""
+
+    @abstractmethod
+    def write(self, changes: Changes, positions: Mapping[str, Positions] = {}) -> None:
+        """Write all of it, durably, or nothing.
+
+        Args:
+            changes: by space; spaces that this object has attached.
+            positions: reader -> partition -> position; the partitions that are not named stay.
+
+        Raises:
+            StateError: nothing was written; the disk is full, the file is read-only, ...
+            FencedError: a space has a newer owner; nothing was written.
+        """
+
+    @abstractmethod
+    def positions(self, reader: str) -> Positions:
+        """What `write` last stored for a reader; {} if nothing."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up all spaces. May be called twice."""
+
+    async def aget(self, space: str, key: bytes) -> bytes | None:
+        return self.get(space, key)
+
+    async def ascan(
+        self,
+        space: str,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        *,
+        backwards: bool = False,
+        limit: int = 256,
+    ) -> list[tuple[bytes, bytes]]:
+        return self.scan(space, start, end, backwards=backwards, limit=limit)
+
+    async def awrite(self, changes: Changes, positions: Mapping[str, Positions] = {}) -> None:
+        """As `write`; once begun it is not undone by a cancellation."""
+        await asyncio.shield(asyncio.to_thread(self.write, changes, positions))
+
+
+class ICheckpointStore(ABC):
+    """Small named states, each saved as one value, atomically.
+
+    It holds what must outlive a run and is no cache: checkpoints, and the positions of sources
+    that keep none of their own. States are bytes that the core has packed (msgpack).
+    """
+
+    @abstractmethod
+    def load(self, name: str) -> bytes | None:
+        """The state last saved, or None.
+
+        Raises:
+            StateError: it can't be read.
+        """
+
+    @abstractmethod
+    def save(self, name: str, state: bytes) -> None:
+        """Replace the state; durable when it returns, and never half of it.
+
+        Raises:
+            StateError: it was not saved; the former state is still there.
+        """
+
+    def close(self) -> None:
+        """Let go of everything. May be called twice."""
+
+
+class SourceSinkMeta(ABCMeta):
+    """Makes of every cache class a source and a sink: `cache(key, value)`, `async for k, v in cache`."""
+
+
+class ICache(metaclass=SourceSinkMeta):
+    """Keyed state of one's own making; what `Cache` is over a registered backend.
+
+    >>> class MyCache(ICache):
+    ...     def __init__(self):
+    ...         self.db = {}
+    ...     def __contains__(self, key):
+    ...         return key in self.db
+    ...     def __delitem__(self, key):
+    ...         del self.db[key]
+    ...     def __getitem__(self, key):
+    ...         return self.db.get(key, None)
+    ...     def __setitem__(self, key, val):
+    ...         self.db[key] = val
+    >>> cache = MyCache()
+    >>> cache['prize'] = '🏆'
+    >>> cache['prize']
+    '🏆'
+    >>> del cache['prize']
+    >>> 'prize' in cache
+    False
+    """
+
+    @abstractmethod
+    def __contains__(self, key: Any) -> bool: ...
+
+    @abstractmethod
+    def __delitem__(self, key: Any) -> None: ...
+
+    @abstractmethod
+    def __getitem__(self, key: Any) -> Any:
+        """The value, or None for a key that is not there."""
+
+    @abstractmethod
+    def __setitem__(self, key: Any, val: Any) -> None: ...
+
+
+class ICodec(ABC):
+    """Values to bytes and back. A null value (tombstone) never reaches a codec."""
+
+    @abstractmethod
+    def encode(self, obj: Any) -> bytes:
+        """The bytes of a value; whatever it raises is reported as an EncodeError."""
+
+    @abstractmethod
+    def decode(self, s: bytes) -> object:
+        """The value of the bytes; whatever it raises is reported as a DecodeError."""
