@@ -1,0 +1,65 @@
+"""The embedded backends keep the contracts that every backend keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipcore.backends import memory
+from slipcore.interfaces import ICheckpointStore, IStateStore, ITopic
+from slipcore.testing import (
+    CheckpointStoreContract,
+    LocalScope,
+    MakeTopic,
+    StateStoreContract,
+    TopicContract,
+)
+from slipcore.testing.state import MakeCheckpointStore, MakeStore
+
+
+@pytest.fixture
+def scope(tmp_path: Path) -> Iterator[LocalScope]:
+    """The scope of one app."""
+    scope = LocalScope("tests", tmp_path)
+    yield scope
+    scope.close()
+
+
+class TestMemoryTopic(TopicContract):
+    """Topics in memory."""
+
+    silence = 0.02
+
+    @pytest.fixture
+    def make_topic(self, scope: LocalScope) -> MakeTopic:
+        def make(name: str, group: str, partitions: int, **settings: Any) -> ITopic:
+            options = memory.MemoryTopicOptions(group_id=group, partitions=partitions, **settings)
+            return memory.MemoryTopic(name, options, scope)
+
+        return make
+
+
+class TestMemoryState(StateStoreContract):
+    """State in memory."""
+
+    @pytest.fixture
+    def make_store(self, scope: LocalScope) -> MakeStore:
+        def make() -> IStateStore:
+            return memory.open_state_store("cache", memory.MemoryStateOptions(), scope)
+
+        return make
+
+
+class TestMemoryCheckpoints(CheckpointStoreContract):
+    """Checkpoints in memory."""
+
+    @pytest.fixture
+    def make_store(self, scope: LocalScope) -> MakeCheckpointStore:
+        def make() -> ICheckpointStore:
+            options = memory.MemoryCheckpointOptions()
+            return memory.open_checkpoint_store("checkpoints", options, scope)
+
+        return make
