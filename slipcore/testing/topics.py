@@ -260,6 +260,23 @@ class ReadContract(TopicSuite):
 
         self.run(scenario())
 
+    def test_a_waiting_read_wakes(self, make_topic: MakeTopic, name: str, group: str) -> None:
+        """A read that waits gives what another object flushes, and what a seek brings back."""
+
+        async def scenario() -> None:
+            async with (
+                self.reader(make_topic(name, group, 1)) as reader,
+                make_topic(name, group, 1) as sender,
+            ):
+                await reader.joined()
+                for act in (sender(None, b"v"), reader.topic.seek({0: READ_FROM_START})):
+                    reading = asyncio.create_task(reader.read(1))
+                    await asyncio.sleep(0.05)
+                    await act
+                    assert [r.value for r in await reading] == [b"v"]
+
+        self.run(scenario())
+
     def test_seek(self, make_topic: MakeTopic, name: str, group: str) -> None:
         """Reading goes on at the offset that was sought, back or forth."""
 
