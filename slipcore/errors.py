@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slipcore.interfaces import Out
+    from slipcore.records import Out
 
 
 class SlipError(Exception):

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, ABCMeta, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -42,6 +42,18 @@ from slipcore.errors import (
     UnknownBackendError,
 )
 from slipcore.partitioning import partition_for
+from slipcore.records import (
+    READ_FROM_END,
+    READ_FROM_START,
+    Changes,
+    Headers,
+    Key,
+    Out,
+    Positions,
+    Record,
+    Secret,
+)
+from slipcore.utils import PubSub
 
 __all__ = [
     "READ_FROM_END",
@@ -88,86 +100,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-Key: TypeAlias = "bool | int | float | str | bytes | tuple[Key, ...]"
-"""What a cache accepts as a key. Numbers sort by value whatever their type; NaN is refused."""
-
-Headers: TypeAlias = "tuple[tuple[str, bytes], ...]"
-"""The headers of a record, in order; a name may occur more than once."""
-
-Positions: TypeAlias = Mapping[int, int]
-"""Partition -> offset of the last record that is finished. -1: none is. The offsets are the ones
-that the source gave; whether another one lies between two of them is nobody's to assume."""
-
-Changes: TypeAlias = Mapping[str, Mapping[bytes, "bytes | None"]]
-"""Space -> key -> value, what is written to an `IStateStore` together; None deletes."""
-
-READ_FROM_START = -2
-"""As an offset: the oldest record that there is."""
-
-READ_FROM_END = -1
-"""As an offset: the first record that arrives from now on."""
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """One entry of a topic, under the attribute names of Kafka's clients.
-
-    Attributes:
-        value: the decoded value, or None (a tombstone).
-        key: the decoded key, or None.
-        topic: the name of the topic.
-        partition: the partition that it stands in.
-        offset: its place in the partition; grows, with gaps.
-        timestamp: milliseconds since the epoch.
-        headers: pairs of a name and bytes.
-    """
-
-    value: Any = None
-    key: Any = None
-    topic: str = ""
-    partition: int = 0
-    offset: int = -1
-    timestamp: int = 0
-    headers: Headers = ()
-
-
-class Out(msgspec.Struct, frozen=True, gc=False):
-    """One output: what a handler may return where a value or a pair is not enough.
-
-    Attributes:
-        value: the value; None writes a tombstone.
-        key: the key; records of one key keep their order.
-        headers: pairs of a name and bytes.
-        timestamp: milliseconds since the epoch; None: the time of writing.
-        partition: the partition; None: chosen by the key.
-    """
-
-    value: Any
-    key: Any = None
-    headers: Headers = ()
-    timestamp: int | None = None
-    partition: int | None = None
-
-
-class Secret:
-    """A setting that no message, log or plan may show. `reveal()` gives it to the client."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._value))
 
 
 class Capability(Enum):
@@ -478,7 +410,21 @@ class ICheckpointStore(ABC):
 
 
 class SourceSinkMeta(ABCMeta):
-    """Makes of every cache class a source and a sink: `cache(key, value)`, `async for k, v in cache`."""
+    """The type of classes that are a source and a sink: to iterate over and to call."""
+
+
+class _Done:
+    """What a call has to be awaited for that was through at once."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+    def __repr__(self) -> str:
+        return "<done>"
+
+
+DONE: Final = _Done()
 
 
 class ICache(metaclass=SourceSinkMeta):
@@ -516,6 +462,25 @@ class ICache(metaclass=SourceSinkMeta):
 
     @abstractmethod
     def __setitem__(self, key: Any, val: Any) -> None: ...
+
+    def __call__(self, key: Any, val: Any) -> Awaitable[None]:
+        """Store a value and tell those who iterate over the cache; `cache[key] = val` does not.
+
+        It is stored at once; what comes back may be awaited, and need not be.
+        """
+        self[key] = val
+        watchers = self.__dict__.get("_watchers")
+        if watchers is not None:
+            watchers.publish("", key, val)
+        return DONE
+
+    def __aiter__(self) -> AsyncIterator[tuple[Any, Any]]:
+        """The key and value of every call from now on.
+
+        A reader that falls behind by more than a bounded number is told so by a SlipError.
+        """
+        watchers: PubSub = self.__dict__.setdefault("_watchers", PubSub())
+        return watchers.iter_topic("")
 
 
 class ICodec(ABC):

@@ -1,0 +1,449 @@
+"""`App`, and the module-level `handle()`, `stream()` and `Conf` that act on the current one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from weakref import WeakSet
+
+from slipcore.choice import choose
+from slipcore.config import Config, Setting, mask
+from slipcore.engine.bindings import Binding, Handler, Pipe, check_sinks
+from slipcore.engine.runner import Limits
+from slipcore.engine.signals import orderly_stop_on_signals
+from slipcore.engine.streams import PausableStream
+from slipcore.interfaces import ConfigError, ICheckpointStore, ISource, SlipError
+from slipcore.plan import Plan, make_plan
+from slipcore.plugins import Plugins
+from slipcore.resources import OpenTopic, Sink, Source, Topic
+from slipcore.utils import PubSub
+from slipcore.wiring import Wiring
+
+if TYPE_CHECKING:
+    from slipcore.caching import Cache
+
+logger = logging.getLogger(__name__)
+
+H = TypeVar("H", bound=Handler)
+T = TypeVar("T")
+
+DELIVERIES = ("at-least-once", "exactly-once")
+
+
+class App:
+    """Bindings, their resources and their configuration; several may live in one process.
+
+    Args:
+        name: the default consumer group and the owner of stored positions; default `[app] name`
+            of the configuration, else the name of the script.
+        config: the configuration; default: slip.toml and the environment.
+        plugins: the backends; default: what is installed.
+        limits: deadlines and the commit interval.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        config: Config | None = None,
+        plugins: Plugins | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.bindings: list[Binding] = []
+        self.caches: WeakSet[Cache] = WeakSet()
+        self.conf: dict[str, Any] = {}
+        self.limits = limits if limits is not None else Limits()
+        self.exit_hooks: list[Callable[[], Any]] = []
+        self.named_iterables: dict[str, AsyncIterable[Any]] = {}
+        self._name = name
+        self._config = config
+        self._plugins = plugins
+        self._scope: AppScope | None = None
+        self._start_hooks: list[Callable[[], Any]] = []
+        self._paused: list[Any] = []
+        self._wiring: Wiring | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"App({self.name!r})"
+
+    # --- what it stands on ----------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        if self._name is not None:
+            return self._name
+        configured = self.config.app_name
+        return str(configured.value) if configured is not None else _script_name()
+
+    @property
+    def config(self) -> Config:
+        if self._config is None:
+            self._config = Config.load()
+        return self._config
+
+    @property
+    def plugins(self) -> Plugins:
+        if self._plugins is None:
+            self._plugins = Plugins.from_env()
+        return self._plugins
+
+    @property
+    def scope(self) -> AppScope:
+        """What backends are told of the app, and what they share within it."""
+        if self._scope is None:
+            self._scope = AppScope(self.name, self.config.state_dir)
+        return self._scope
+
+    def checkpoint_store(self) -> ICheckpointStore:
+        """Where checkpoints are saved, and positions of sources that keep none."""
+        return self.scope.shared("checkpoint store", self._make_checkpoint_store)
+
+    def _make_checkpoint_store(self) -> ICheckpointStore:
+        choice = choose("checkpoint_store", self.name, plugins=self.plugins, config=self.config)
+        store = choice.backend.load()(self.name, choice.options(), self.scope)
+        if not isinstance(store, ICheckpointStore):
+            raise ConfigError(
+                f"{choice.resource}: '{choice.backend.name}' of {choice.backend.owner} is no "
+                "ICheckpointStore."
+            )
+        return store
+
+    # --- declaring ------------------------------------------------------------------------
+
+    def handle(
+        self,
+        *sources: AsyncIterable[Any] | ISource | Topic | Source,
+        pipe: Iterable[Pipe] = (),
+        sink: Iterable[Any] = (),
+        name: str | None = None,
+        delivery: str = "at-least-once",
+    ) -> Callable[[H], H]:
+        """Bind sources and sinks to a function; the function itself is returned unchanged.
+
+        Args:
+            sources: AsyncIterables, topics, sources; shared with other handlers as they are.
+            pipe: functions AsyncIterable -> AsyncIterable that the stream goes through first.
+            sink: what every result goes to, in order.
+            name: under which positions are stored; default the function's.
+            delivery: the guarantee asked for; refused at start where it can't be given.
+
+        Raises:
+            ConfigError: something that is no source, no sink or no pipe.
+        """
+        for source in sources:
+            _check_source(source)
+        if not sources:
+            raise ConfigError("handle() needs a source: @handle(source, sink=[...]).")
+        if delivery not in DELIVERIES:
+            raise ConfigError(f"delivery={delivery!r}: it is one of {', '.join(DELIVERIES)}.")
+
+        def bind(handler: H) -> H:
+            if not callable(handler):
+                raise ConfigError(f"handle() binds a function, not {handler!r}.")
+            own = name or getattr(handler, "__qualname__", None) or type(handler).__qualname__
+            pipes = tuple(pipe)
+            for function in pipes:
+                if not callable(function):
+                    raise ConfigError(f"Handler {own}: {function!r} in pipe= can't be called.")
+            sinks = check_sinks(sink, own, also=(Sink,))
+            binding = Binding(self._unique(own, name), handler, sources, pipes, sinks, delivery)
+            self.bindings.append(binding)
+            return handler
+
+        return bind
+
+    def _unique(self, own: str, given: str | None) -> str:
+        taken = {binding.name for binding in self.bindings}
+        if own not in taken:
+            return own
+        if given is not None:
+            raise ConfigError(f"Two handlers are named {given!r}; positions are stored by name.")
+        return next(n for i in range(2, len(taken) + 3) if (n := f"{own}#{i}") not in taken)
+
+    def topic(self, name: str, *args: Any, **kwargs: Any) -> Topic:
+        """A `Topic` of this app."""
+        return Topic(name, *args, app=self, **kwargs)
+
+    def cache(self, path: str, **kwargs: Any) -> Cache:
+        """A `Cache` of this app."""
+        from slipcore.caching import Cache
+
+        return Cache(path, app=self, **kwargs)
+
+    def on_start(self, hook: Callable[[], Any]) -> None:
+        """Call a function, sync or async, at each start before the first record is read."""
+        self._start_hooks.append(hook)
+
+    def on_exit(self, hook: Callable[[], Any]) -> None:
+        """Call a function, sync or async, after each run; hooks run in the order of asking."""
+        self.exit_hooks.append(hook)
+
+    # --- running --------------------------------------------------------------------------
+
+    async def stream(self, **kwargs: Any) -> None:
+        """Run all bindings until their sources end, one fails, or a stop is asked for.
+
+        SIGTERM and SIGINT stop in order where this is the main thread and nobody else handles
+        them; a second one stops at once.
+
+        Args:
+            kwargs: supplied to handlers by name.
+
+        Raises:
+            Exception: what a handler, a sink or a source raised; the others were stopped in order.
+            ConfigError: nothing was started.
+            DeadlineError: stopped with unfinished work.
+        """
+        wiring = self._wire(kwargs)
+        with orderly_stop_on_signals(wiring.runner.signal):
+            await self._run(wiring)
+
+    def stop(self) -> None:
+        """Stop in order: the record in hand completes. May be called in a handler."""
+        if self._wiring is not None:
+            self._wiring.runner.stop()
+
+    async def __aenter__(self) -> App:
+        wiring = self._wire({})
+        self._running = asyncio.ensure_future(self._run(wiring))
+        started = asyncio.ensure_future(wiring.runner.started.wait())
+        await asyncio.wait([self._running, started], return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if self._running.done():
+            self._running.result()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        running, self._running = self._running, None
+        self.stop()
+        if running is not None:
+            await running
+
+    def _wire(self, supplied: Mapping[str, Any]) -> Wiring:
+        if self._wiring is not None:
+            raise SlipError(f"{self!r} is running already; make another App to run beside it.")
+        self._wiring = wiring = Wiring(self, supplied, self.limits)
+        return wiring
+
+    async def _run(self, wiring: Wiring) -> None:
+        try:
+            for hook in self._start_hooks:
+                await _call(hook)
+            paused, self._paused = self._paused, []
+            for source in paused:
+                self.pause(source)
+            await wiring.runner.run()
+        finally:
+            self._wiring = None
+            await self._exit()
+
+    async def _exit(self) -> None:
+        for hook in self.exit_hooks:
+            try:
+                async with asyncio.timeout(self.limits.close):
+                    await _call(hook)
+            except Exception:
+                logger.exception("Exit hook %r failed; the others go on.", hook)
+
+    def plan(self) -> Plan:
+        """What would run on what, why, and what a crash would cost; nothing is started."""
+        return make_plan(self)
+
+    def close(self) -> None:
+        """Give up caches and everything its backends share. The next use opens them again."""
+        for cache in list(self.caches):
+            cache.close()
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            scope.close()
+
+    # --- while it runs --------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        return self._wiring is not None
+
+    @property
+    def streams(self) -> list[PausableStream]:
+        """What is being read; [] where the app is not running."""
+        return self._wiring.streams if self._wiring is not None else []
+
+    def stream_of(self, source: Any) -> PausableStream | None:
+        """The stream that reads a source, while the app runs."""
+        return self._wiring.stream_of(source) if self._wiring is not None else None
+
+    def opened(self, topic: Topic) -> OpenTopic | None:
+        """The backend of a topic in this run."""
+        return self._wiring.opened(topic) if self._wiring is not None else None
+
+    def pause(self, source: Any) -> None:
+        """Hand nothing more of a source to any handler, at once. Remembered until the start.
+
+        Raises:
+            ConfigError: no handler reads it.
+        """
+        stream = self._bound_stream(source, "pause")
+        if stream is not None:
+            stream.pause()
+        elif not any(p is source for p in self._paused):
+            self._paused.append(source)
+
+    def resume(self, source: Any) -> None:
+        """Undo `pause`."""
+        stream = self._bound_stream(source, "resume")
+        if stream is not None:
+            stream.resume()
+        self._paused = [p for p in self._paused if p is not source]
+
+    def _bound_stream(self, source: Any, verb: str) -> PausableStream | None:
+        stream = self.stream_of(source)
+        if stream is None and self._wiring is not None:
+            raise ConfigError(f"Can't {verb} {source!r}: no handler of {self!r} reads it.")
+        return stream
+
+
+class AppScope:
+    """What an app's backends are told, and share."""
+
+    def __init__(self, app: str, state_dir: Path) -> None:
+        self.app = app
+        self.state_dir = state_dir
+        self._shared: dict[object, Any] = {}
+
+    def shared(self, key: object, make: Callable[[], T]) -> T:
+        if key not in self._shared:
+            self._shared[key] = make()
+        made: T = self._shared[key]
+        return made
+
+    def close(self) -> None:
+        while self._shared:
+            _, thing = self._shared.popitem()
+            close = getattr(thing, "close", None)
+            if close is not None:
+                close()
+
+
+# --- the current app ----------------------------------------------------------------------
+
+_current: App | None = None
+
+
+def current_app() -> App:
+    """The app that the module-level functions act on, made at first use."""
+    global _current
+    if _current is None:
+        _current = App()
+    return _current
+
+
+def use_app(app: App | None) -> App | None:
+    """Make an app the current one (None: a new one at the next use); the former is returned."""
+    global _current
+    former, _current = _current, app
+    return former
+
+
+def handle(
+    *sources: Any,
+    pipe: Iterable[Pipe] = (),
+    sink: Iterable[Any] = (),
+    name: str | None = None,
+    delivery: str = "at-least-once",
+) -> Callable[[H], H]:
+    """Bind sources and sinks to a function of the current app; see `App.handle`.
+
+    >>> topic, cache = Topic('demo', backend='memory'), {}
+    >>> @handle(topic, sink=[print])
+    ... def handler(msg, **kwargs):
+    ...     return msg.key, msg.value
+    """
+    return current_app().handle(*sources, pipe=pipe, sink=sink, name=name, delivery=delivery)
+
+
+def stream(**kwargs: Any) -> Coroutine[None, None, None]:
+    """Run the current app; see `App.stream`."""
+    return current_app().stream(**kwargs)
+
+
+class Conf:
+    """The settings that every topic of the current app is made with.
+
+    >>> Conf({'group_id': 'default-demo'})
+    {'group_id': 'default-demo'}
+
+    Later calls add to what earlier ones gave; a topic takes what is there when it is made.
+    """
+
+    pubsub: ClassVar[PubSub] = PubSub()
+
+    def __init__(self, conf: Mapping[str, Any] | None = None, **settings: Any) -> None:
+        self.app = current_app()
+        self.app.conf.update(conf or {}, **settings)
+
+    def __repr__(self) -> str:
+        return repr(mask({key: Setting(value, "code") for key, value in self.app.conf.items()}))
+
+    def __getitem__(self, key: str) -> Any:
+        return self.app.conf[key]
+
+    @property
+    def iterables(self) -> dict[str, PausableStream]:
+        """What is being read, by name, while the app runs."""
+        return {stream.name: stream for stream in self.app.streams}
+
+    @property
+    def exit_hooks(self) -> list[Callable[[], Any]]:
+        return self.app.exit_hooks
+
+    def register_exit_hook(self, exit_hook: Callable[[], Any | Awaitable[Any]]) -> None:
+        """Call a function, sync or async, on shutdown."""
+        self.app.on_exit(exit_hook)
+
+    def register_iterable(self, key: str, it: AsyncIterable[Any]) -> None:
+        """Name an iterable for `register_handler`."""
+        _check_source(it)
+        self.app.named_iterables[key] = it
+
+    def register_handler(self, key: str, handler: Handler, *pipe: Pipe) -> None:
+        """Bind a handler to the iterable of that name."""
+        if key not in self.app.named_iterables:
+            raise ConfigError(f"No iterable is registered as {key!r}: register_iterable() first.")
+        self.app.handle(self.app.named_iterables[key], pipe=pipe)(handler)
+
+    async def start(self, **kwargs: Any) -> None:
+        """Run the app; see `App.stream`."""
+        await self.app.stream(**kwargs)
+
+
+def _check_source(source: Any) -> None:
+    if isinstance(source, (ISource, Topic, Source)) or hasattr(type(source), "__aiter__"):
+        return
+    if hasattr(source, "__iter__"):
+        raise ConfigError(
+            f"{type(source).__name__} is no AsyncIterable. Wrap it: "
+            "`async def messages():` with `for item in ...: yield item`, and handle(messages())."
+        )
+    if callable(source):
+        raise ConfigError(
+            f"{getattr(source, '__name__', source)!r} is a function and no source: call it, "
+            "handle(messages())."
+        )
+    raise ConfigError(f"{source!r} is no source: handle() takes AsyncIterables, topics, sources.")
+
+
+def _script_name() -> str:
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else "slipcore"
+
+
+async def _call(hook: Callable[[], Any]) -> None:
+    answer = hook()
+    if hasattr(answer, "__await__"):
+        await answer

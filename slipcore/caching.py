@@ -1,0 +1,314 @@
+"""`Cache`: keyed state over a registered backend, as a dictionary, a sink and a source."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from slipcore.choice import Choice, choose
+from slipcore.codecs import ExactCodec, TypedCodec
+from slipcore.engine.state import Space
+from slipcore.interfaces import ConfigError, DecodeError, ICache, ICodec, IStateStore, Key
+from slipcore.keys import decode_key, encode_key, prefix_range
+from slipcore.resources import make_codec
+from slipcore.transactions import KeyLocks, Transaction
+
+if TYPE_CHECKING:
+    from slipcore.app import App
+
+HOT_VALUES: Final = 10_000
+"""Decoded values that a cache keeps for the next read."""
+
+_MISSING: Final = object()
+
+_UNCHANGING: Final = frozenset({int, float, str, bytes, bool, type(None)})
+"""Types whose values may be handed out twice, because nobody can change them."""
+
+
+class Cache(ICache):
+    """Keyed state that outlives the process, in the backend that the configuration names.
+
+    >>> cache = Cache('db/mycache', backend='memory')
+
+    The instance can be called to store data; those who iterate over it see every such call:
+
+    >>> _ = cache('key', {'msg': 'Hello World!'})
+    >>> cache['key']
+    {'msg': 'Hello World!'}
+
+    Nothing that was put is ever dropped. What comes out equals what went in, type included.
+    Writes are visible at once; in a handler they are durable with its record, elsewhere at once.
+    Keys are kept in order: bools, numbers by value, strings, bytes, tuples.
+
+    Args:
+        path: its name; on sqlite a namespace in the app's database.
+        options, column_families, access_type, target_table_size, number_of_locks: accepted by
+            every backend as hints; none makes it forget.
+        backend: the backend's name, over all configuration.
+        codec: how values are written: a name or an `ICodec`; default: exactly, type included.
+        type: what all values are: a dataclass, Struct or TypedDict.
+        app: the App it belongs to; default the current one.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        options: Any = None,
+        column_families: Any = None,
+        access_type: Any = None,
+        target_table_size: int | None = None,
+        number_of_locks: int | None = None,
+        *,
+        backend: str | None = None,
+        codec: ICodec | str | None = None,
+        type: Any = None,
+        app: App | None = None,
+    ) -> None:
+        from slipcore.app import current_app
+
+        self.app = app if app is not None else current_app()
+        self.name = str(path)
+        self.hints = {
+            "options": options,
+            "column_families": column_families,
+            "access_type": access_type,
+            "target_table_size": target_table_size,
+            "number_of_locks": number_of_locks,
+        }
+        self._backend = backend
+        self._codec = codec
+        self._type = type
+        self._opened: Space | None = None
+        self._values: ICodec = ExactCodec()
+        self._locks = KeyLocks()
+        self._warned = False
+        self._release: Callable[[], Any] = lambda: None
+        self.app.caches.add(self)
+
+    def __repr__(self) -> str:
+        return f"Cache({self.name!r})"
+
+    def choice(self) -> Choice:
+        """Which backend it has, and why."""
+        return choose(
+            "cache",
+            self.name,
+            plugins=self.app.plugins,
+            config=self.app.config,
+            backend=self._backend,
+        )
+
+    def open(self) -> Space:
+        """Claim its space of the store, if that is not done yet.
+
+        Raises:
+            ConfigError: a setting or name is wrong.
+            StateInUseError: another process, or another Cache of that name, has it open.
+        """
+        if self._opened is None:
+            choice = self.choice()
+            store = choice.backend.load()(self.name, choice.options(), self.app.scope)
+            if not isinstance(store, IStateStore):
+                raise ConfigError(
+                    f"{choice.resource}: '{choice.backend.name}' of {choice.backend.owner} "
+                    "is no IStateStore."
+                )
+            self._values = self._make_codec()
+            store.attach(self.name)
+            self._opened = Space(store, self.name, HOT_VALUES)
+            self._release = weakref.finalize(self, store.detach, self.name)
+        return self._opened
+
+    def _make_codec(self) -> ICodec:
+        codec = self._codec
+        entry = self.app.config.entry("caches", self.name)
+        if codec is None and "codec" in entry:
+            codec = str(entry["codec"].value)
+        if codec is not None:
+            return make_codec(self.app, codec, self._type, repr(self))
+        return ExactCodec() if self._type is None else TypedCodec(self._type)
+
+    def close(self) -> None:
+        """Give the space up; the next use claims it again."""
+        self._opened = None
+        self._release()
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # --- the dictionary -------------------------------------------------------------------
+
+    def __contains__(self, key: Any) -> bool:
+        return self._space().get(encode_key(key)) is not None
+
+    def __getitem__(self, key: Any) -> Any:
+        """The value, or None; for a list of keys the list of their values."""
+        if isinstance(key, list):
+            return [self.get(k) for k in key]
+        return self.get(key)
+
+    def __setitem__(self, key: Key, val: Any) -> None:
+        self.put(key, val)
+
+    def __delitem__(self, key: Key) -> None:
+        self.delete(key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of a key, or `default`; for a list of keys the list of their values."""
+        if isinstance(key, list):
+            return [self.get(k, default) for k in key]
+        space = self._space()
+        encoded = encode_key(key)
+        value = space.hot.get(encoded, _MISSING)
+        if value is not _MISSING:
+            return value
+        data = space.get(encoded)
+        if data is None:
+            return default
+        return self._decoded(space, encoded, data)
+
+    def put(self, key: Key, value: Any) -> None:
+        """Store a value.
+
+        Raises:
+            EncodeError: the key or value is of a type that can't be kept exactly.
+            StateError: it could not be written; nothing has changed.
+        """
+        space = self._space()
+        encoded = encode_key(key)
+        space.put(encoded, self._values.encode(value))
+        self._keep_hot(space, encoded, value)
+
+    def delete(self, key: Key) -> None:
+        """Forget a key; one that is not there is ignored."""
+        space = self._space()
+        encoded = encode_key(key)
+        space.put(encoded, None)
+        space.hot.pop(encoded, None)
+
+    def delete_range(self, begin: Key, end: Key) -> None:
+        """Forget the keys from `begin` up to, not including, `end`."""
+        for key in list(self._scan(encode_key(begin), encode_key(end), False)):
+            self.delete(decode_key(key[0]))
+
+    async def aget(self, key: Key, default: Any = None) -> Any:
+        """`get` without blocking the loop."""
+        space = self.open()
+        encoded = encode_key(key)
+        value = space.hot.get(encoded, _MISSING)
+        if value is not _MISSING:
+            return value
+        data = await space.aget(encoded)
+        return default if data is None else self._decoded(space, encoded, data)
+
+    async def aset(self, key: Key, value: Any) -> None:
+        """`put` without blocking the loop."""
+        space = self.open()
+        encoded = encode_key(key)
+        await space.aput(encoded, self._values.encode(value))
+        self._keep_hot(space, encoded, value)
+
+    async def adelete(self, key: Key) -> None:
+        """`delete` without blocking the loop."""
+        space = self.open()
+        encoded = encode_key(key)
+        await space.aput(encoded, None)
+        space.hot.pop(encoded, None)
+
+    # --- in order -------------------------------------------------------------------------
+
+    def items(
+        self, backwards: bool = False, from_key: Key | None = None, *, prefix: Key | None = None
+    ) -> Iterator[tuple[Any, Any]]:
+        """Keys and values in the order of keys.
+
+        Args:
+            backwards: from the last to the first.
+            from_key: begin at this key, or at the next there is in that direction.
+            prefix: only strings (or bytes) that begin so, or tuples that begin with these.
+        """
+        start, end = prefix_range(prefix) if prefix is not None else (None, None)
+        if from_key is not None:
+            encoded = encode_key(from_key)
+            if backwards:
+                end = min(end, encoded + b"\0") if end is not None else encoded + b"\0"
+            else:
+                start = max(start, encoded) if start is not None else encoded
+        for key, value in self._scan(start, end, backwards):
+            yield decode_key(key), self._values.decode(value)
+
+    def keys(
+        self, backwards: bool = False, from_key: Key | None = None, *, prefix: Key | None = None
+    ) -> Iterator[Any]:
+        """The keys in order; arguments as for `items`."""
+        for key, _ in self.items(backwards, from_key, prefix=prefix):
+            yield key
+
+    def values(
+        self, backwards: bool = False, from_key: Key | None = None, *, prefix: Key | None = None
+    ) -> Iterator[Any]:
+        """The values in the order of their keys; arguments as for `items`."""
+        for _, value in self.items(backwards, from_key, prefix=prefix):
+            yield value
+
+    # --- together -------------------------------------------------------------------------
+
+    def transaction(self, *keys: Key) -> Transaction:
+        """A block that no other transaction on these keys enters, undone if it raises.
+
+        >>> cache = Cache('prizes', backend='memory')
+        >>> with cache.transaction('fish'):
+        ...     cache['fish'] = '🐟'
+
+        `async with` waits for keys that are held; `with` raises StateError. Actions outside of
+        transactions do not wait for it.
+
+        Raises:
+            DeadlockError: waiting would never end.
+        """
+        return Transaction(self._space(), self._locks, {encode_key(key): key for key in keys})
+
+    def _space(self) -> Space:
+        space = self._opened or self.open()
+        if space.store.remote and not self._warned:
+            self._warn_blocking()
+        return space
+
+    def _warn_blocking(self) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._warned = True
+        warnings.warn(
+            f"{self!r} is remote: its dictionary face blocks the event loop. Await aget, aset and "
+            "adelete instead.",
+            stacklevel=4,
+        )
+
+    def _scan(
+        self, start: bytes | None, end: bytes | None, backwards: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        return self._space().scan(start, end, backwards)
+
+    def _decoded(self, space: Space, key: bytes, data: bytes) -> Any:
+        try:
+            value = self._values.decode(data)
+        except Exception as error:
+            raise DecodeError(
+                f"{self!r} holds under {decode_key(key)!r} what its codec can't read: {error}"
+            ) from error
+        self._keep_hot(space, key, value)
+        return value
+
+    def _keep_hot(self, space: Space, key: bytes, value: Any) -> None:
+        if type(value) in _UNCHANGING and self._type is None:
+            space.remember(key, value)
+        else:
+            space.hot.pop(key, None)

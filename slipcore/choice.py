@@ -1,0 +1,113 @@
+"""Which backend a resource gets, with which settings, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipcore.config import Config, Setting, mask, merge, validate
+from slipcore.interfaces import ConfigError
+from slipcore.plugins import Backend, Plugins, backend_of_setting, claimant
+
+EMBEDDED = {"topic": "sqlite", "cache": "sqlite", "checkpoint_store": "sqlite", "codec": "text"}
+"""What a resource is on where nobody has chosen."""
+
+CODEC_SETTINGS = ("codec", "key_codec")
+"""Settings of a resource that are the core's and no backend's."""
+
+_TABLES = {
+    "topic": "topics",
+    "source": "sources",
+    "sink": "sinks",
+    "cache": "caches",
+    "codec": "codecs",
+    "checkpoint_store": "checkpoint_stores",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which backend a resource has, with which settings, and why.
+
+    Attributes:
+        reason: what decided, e.g. "slip.toml:4".
+        set_aside: settings in code that belong to another backend.
+    """
+
+    resource: str
+    backend: Backend
+    settings: Mapping[str, Setting]
+    reason: str
+    set_aside: tuple[str, ...] = ()
+
+    def options(self) -> Any:
+        """The validated options.
+
+        Raises:
+            ConfigError: an unknown, missing or mistyped setting.
+        """
+        return validate(self.backend.options_type(), self.settings, self.resource)
+
+    def shown(self) -> dict[str, Any]:
+        """The settings as they may be printed."""
+        return mask(self.settings)
+
+
+def choose(
+    kind: str,
+    name: str,
+    *,
+    plugins: Plugins,
+    config: Config,
+    backend: str | None = None,
+    conf: Mapping[str, Any] | None = None,
+) -> Choice:
+    """Find the backend of a resource.
+
+    `backend=` in code decides; else its entry in the configuration; else the defaults; else, for a
+    topic, the backend that claims a setting that was given; else the embedded one.
+
+    Raises:
+        UnknownBackendError: the name that was chosen is not registered.
+        BackendConflictError: two plugins registered it.
+    """
+    resource = f"{kind.replace('_', ' ')} '{name}'"
+    given = {key: Setting(value, "code") for key, value in (conf or {}).items()}
+    entry = dict(config.entry(_TABLES[kind], name))
+    chosen, reason = _named(kind, backend, entry.pop("backend", None), config)
+    for key in CODEC_SETTINGS:
+        entry.pop(key, None)
+    if chosen is None and kind == "topic":
+        settings = {**entry, **given}
+        chosen = claimant(settings)
+        if chosen is not None:
+            key = next(k for k in settings if backend_of_setting(k) == chosen)
+            reason = f"{key} was given, which is a setting of {chosen}"
+    if chosen is None:
+        chosen = EMBEDDED.get(kind)
+        reason = "the embedded default"
+    if chosen is None:
+        raise ConfigError(
+            f"{resource} has no backend: write backend=... where it is made, or backend = ... "
+            f"under [{_TABLES[kind]}.{name}] in slip.toml."
+        )
+    found = plugins.get("source" if kind == "topic" else kind, chosen)
+    aside = tuple(
+        key for key in given if (owner := backend_of_setting(key)) and owner != found.name
+    )
+    own = {key: setting for key, setting in given.items() if key not in aside}
+    return Choice(resource, found, merge(entry, own), reason, aside)
+
+
+def _named(
+    kind: str, backend: str | None, entry: Setting | None, config: Config
+) -> tuple[str | None, str]:
+    if backend is not None:
+        return backend, "backend= in code"
+    if entry is not None:
+        return str(entry.value), entry.origin
+    default = config.default(kind)
+    if default is not None:
+        return str(default.value), f"[defaults] in {default.origin}"
+    return None, ""

@@ -1,0 +1,378 @@
+"""A function and its sinks, compiled to one step when the app starts.
+
+What a handler is and what each sink takes is settled once; the loops below look at nothing but
+the type of a result. A loop over a batch returns None when it is through, or what must be awaited
+before it may be called again with the same iterator: where nothing is async there is no await and
+no coroutine per record.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass
+from functools import partial
+from types import AsyncGeneratorType, GeneratorType
+from typing import Any, TypeAlias
+
+from slipcore.interfaces import DONE, ConfigError, ICache, ISink, Out, SinkError
+
+Handler: TypeAlias = Callable[..., Any]
+"""A function, coroutine function, generator function or async generator function."""
+
+Pipe: TypeAlias = Callable[[Any], Any]
+"""AsyncIterable -> AsyncIterable: what a stream goes through before its handler."""
+
+Sink: TypeAlias = Any
+"""Any callable, sync or async; an `ISink`; a cache; a topic."""
+
+Waiting: TypeAlias = Awaitable[Any] | None
+"""What must be awaited before going on, if anything."""
+
+Emit: TypeAlias = Callable[[Any], Any]
+"""Hands one result to the sinks. Its answer is awaited if it can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPipe:
+    """A pipe that holds inputs back: commits stay that many records behind."""
+
+    function: Pipe
+    holds: int
+
+    def __call__(self, iterable: Any) -> Any:
+        return self.function(iterable)
+
+
+def pipe(function: Pipe, *, holds: int) -> HeldPipe:
+    """Declare how many inputs a pipe holds at most, so that a crash can't lose them.
+
+    Args:
+        function: AsyncIterable -> AsyncIterable.
+        holds: inputs that it may have taken and not yet answered; commits stay that far behind.
+    """
+    if holds < 0:
+        raise ConfigError(f"holds={holds}: a pipe holds 0 or more inputs.")
+    return HeldPipe(function, holds)
+
+
+@dataclass(slots=True, eq=False)
+class Binding:
+    """One handler with its sources, pipe and sinks, as `handle` was told."""
+
+    name: str
+    handler: Handler
+    sources: tuple[Any, ...]
+    pipe: tuple[Pipe, ...] = ()
+    sinks: tuple[Sink, ...] = ()
+    delivery: str = "at-least-once"
+
+    @property
+    def holds(self) -> int:
+        return sum(p.holds for p in self.pipe if isinstance(p, HeldPipe))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A compiled binding.
+
+    Attributes:
+        call: the handler as a function of the record alone.
+        emit: hands a result to all sinks; what it returns is awaited if it can be.
+        batch: handles items until one must be awaited (then to be called again) or none is left.
+    """
+
+    call: Callable[[Any], Any]
+    emit: Emit
+    batch: Callable[[Iterator[Any]], Waiting]
+
+    def one(self, item: Any) -> Any:
+        """Handle one item; what it returns is awaited if it can be."""
+        result = self.call(item)
+        if result is None:
+            return None
+        return finish(result, self.emit) if is_deferred(type(result)) else self.emit(result)
+
+    @classmethod
+    def nothing(cls) -> Step:
+        """The step of a lane that has no handler."""
+        return cls(lambda _: None, lambda _: None, lambda _: None)
+
+
+def compile_step(binding: Binding, sinks: Sequence[Sink], supplied: Mapping[str, Any]) -> Step:
+    """Settle all that can be settled about a binding before its first record.
+
+    Args:
+        sinks: the binding's sinks, with names resolved to backends.
+        supplied: what `stream(**kwargs)` was given.
+
+    Raises:
+        ConfigError: a parameter that nobody supplies, a sink that can't be called.
+    """
+    call = compile_call(binding.handler, supplied, binding.name)
+    emit = fan_out([compile_sink(sink, binding.name) for sink in sinks])
+    function = _underlying(binding.handler)
+    if inspect.iscoroutinefunction(function):
+        return _async_step(call, emit)
+    if inspect.isgeneratorfunction(function):
+        return _generator_step(call, emit)
+    return _plain_step(call, emit)
+
+
+# --- the handler's arguments --------------------------------------------------------------
+
+
+def compile_call(handler: Handler, supplied: Mapping[str, Any], name: str) -> Callable[[Any], Any]:
+    """Make of the handler a function of the record alone.
+
+    The first positional parameter takes the record; others are supplied by name.
+    """
+    try:
+        parameters = list(inspect.signature(handler).parameters.values())
+    except ValueError:  # some builtins do not say what they take
+        return handler
+    kinds = inspect.Parameter
+    takes_record = bool(parameters) and parameters[0].kind in (
+        kinds.POSITIONAL_ONLY,
+        kinds.POSITIONAL_OR_KEYWORD,
+        kinds.VAR_POSITIONAL,
+    )
+    rest = parameters[1:] if takes_record else parameters
+    extra: dict[str, Any] = {}
+    missing: list[str] = []
+    for parameter in rest:
+        if parameter.kind is kinds.VAR_KEYWORD:
+            taken = parameters[0].name if takes_record else None
+            extra = {**{k: v for k, v in supplied.items() if k != taken}, **extra}
+        elif parameter.kind is kinds.VAR_POSITIONAL:
+            continue
+        elif parameter.kind is not kinds.POSITIONAL_ONLY and parameter.name in supplied:
+            extra[parameter.name] = supplied[parameter.name]
+        elif parameter.default is kinds.empty:
+            missing.append(parameter.name)
+    if missing:
+        names = ", ".join(repr(n) for n in missing)
+        raise ConfigError(
+            f"Handler {name} has parameters that nobody supplies: {names}. A handler takes the "
+            f"record first and others by name from stream({missing[0]}=...); give it a default, "
+            "or pass it there."
+        )
+    if takes_record:
+        return partial(handler, **extra) if extra else handler
+    return lambda _: handler(**extra)
+
+
+def _underlying(handler: Handler) -> Any:
+    while isinstance(handler, partial):
+        handler = handler.func
+    if inspect.isroutine(handler) or inspect.isclass(handler):
+        return handler
+    return getattr(handler, "__call__", handler)  # noqa: B004  # the method tells its kind
+
+
+# --- sinks --------------------------------------------------------------------------------
+
+
+def check_sinks(sinks: Any, name: str, also: tuple[type, ...] = ()) -> tuple[Sink, ...]:
+    """The sinks as a tuple.
+
+    Args:
+        also: types that stand for a sink by name.
+
+    Raises:
+        ConfigError: not a list, or one of them is nothing that takes a result.
+    """
+    if callable(sinks) or isinstance(sinks, (str, bytes)) or not isinstance(sinks, Iterable):
+        raise ConfigError(
+            f"Handler {name}: sink= takes a list of sinks, not {sinks!r}; write sink=[...]."
+        )
+    sinks = tuple(sinks)
+    for sink in sinks:
+        if not callable(sink) and not isinstance(sink, (ISink, *also)):
+            raise ConfigError(
+                f"Handler {name}: {sink!r} is no sink, because it can't be called; a sink is a "
+                "function, a topic, a cache or an ISink."
+            )
+    return sinks
+
+
+def compile_sink(sink: Sink, name: str) -> Emit:
+    """What hands a result to one sink."""
+    if isinstance(sink, ICache):
+        return partial(_emit_to_cache, sink, name)
+    if not isinstance(sink, ISink):
+        emit: Emit = sink
+        return emit
+    send = sink.send
+
+    def emit_output(result: Any) -> Any:
+        kind = type(result)
+        if kind is tuple and len(result) == 2:
+            return send(Out(result[1], result[0]))
+        if kind is Out:
+            return send(result)
+        return send(Out(result))
+
+    return emit_output
+
+
+def _emit_to_cache(cache: ICache, name: str, result: Any) -> Any:
+    if type(result) is tuple and len(result) == 2:
+        answer = cache(result[0], result[1])
+    elif type(result) is Out and result.key is not None:
+        answer = cache(result.key, result.value)
+    else:
+        raise _no_pair(cache, name, result)
+    return None if answer is DONE else answer
+
+
+def _no_pair(cache: ICache, name: str, result: Any) -> SinkError:
+    return SinkError(
+        f"Handler {name} gave {cache!r} a {type(result).__name__}; a cache takes a pair: "
+        "return key, value."
+    )
+
+
+def fan_out(emits: Sequence[Emit]) -> Emit:
+    """One function that hands a result to every sink in order."""
+    if not emits:
+        return lambda _: None
+    if len(emits) == 1:
+        return emits[0]
+    following = tuple(enumerate(emits, 1))
+
+    def emit(result: Any) -> Any:
+        for place, hand_over in following:
+            waiting = hand_over(result)
+            if waiting is not None and hasattr(waiting, "__await__"):
+                return _emit_rest(waiting, emits[place:], result)
+        return None
+
+    return emit
+
+
+async def _emit_rest(waiting: Awaitable[Any], emits: Sequence[Emit], result: Any) -> None:
+    await waiting
+    for emit in emits:
+        answer = emit(result)
+        if answer is not None and hasattr(answer, "__await__"):
+            await answer
+
+
+# --- the loops ----------------------------------------------------------------------------
+
+
+def is_deferred(kind: type) -> bool:
+    """Whether a result of this type stands for results that are still to come."""
+    return hasattr(kind, "__await__") or kind in (GeneratorType, AsyncGeneratorType)
+
+
+def _plain_step(call: Callable[[Any], Any], emit: Emit) -> Step:
+    """For functions that return. What they return may still be awaitable or a generator."""
+    at_once: set[type] = set()
+    """Types of results that go to the sinks as they are."""
+
+    def batch(
+        items: Iterator[Any],
+        call: Callable[[Any], Any] = call,  # locals of the loop are read faster than its closure
+        emit: Emit = emit,
+        at_once: set[type] = at_once,
+    ) -> Waiting:
+        for item in items:
+            result = call(item)
+            if result is None:
+                continue
+            if type(result) not in at_once:
+                if is_deferred(type(result)):
+                    return finish(result, emit)
+                at_once.add(type(result))
+            waiting = emit(result)
+            if waiting is not None and hasattr(waiting, "__await__"):
+                return waiting  # type: ignore[no-any-return]  # it has __await__
+        return None
+
+    return Step(call, emit, batch)
+
+
+def _generator_step(call: Callable[[Any], Any], emit: Emit) -> Step:
+    """For generator functions: each result reaches the sinks before the generator resumes."""
+
+    def batch(items: Iterator[Any]) -> Waiting:
+        for item in items:
+            results = call(item)
+            for result in results:
+                waiting = emit(result)
+                if waiting is not None and hasattr(waiting, "__await__"):
+                    return _resume(waiting, results, emit)
+        return None
+
+    return Step(call, emit, batch)
+
+
+def _async_step(call: Callable[[Any], Any], emit: Emit) -> Step:
+    """For coroutine functions."""
+
+    async def run(items: Iterator[Any]) -> None:
+        at_once: set[type] = set()
+        for item in items:
+            result = await call(item)
+            if result is None:
+                continue
+            if type(result) not in at_once:
+                if is_deferred(type(result)):
+                    await finish(result, emit)
+                    continue
+                at_once.add(type(result))
+            waiting = emit(result)
+            if waiting is not None and hasattr(waiting, "__await__"):
+                await waiting
+
+    return Step(call, emit, run)
+
+
+async def finish(result: Any, emit: Emit) -> None:
+    """Take a deferred result as what it is: await it, or drain the generator."""
+    if hasattr(result, "__await__"):
+        result = await result
+        if result is None:
+            return
+        if is_deferred(type(result)):
+            await finish(result, emit)
+            return
+        waiting = emit(result)
+        if waiting is not None and hasattr(waiting, "__await__"):
+            await waiting
+        return
+    if isinstance(result, GeneratorType):
+        await _resume(None, result, emit)
+        return
+    await _drain(result, emit)
+
+
+async def _resume(waiting: Waiting, results: Iterator[Any], emit: Emit) -> None:
+    if waiting is not None:
+        await waiting
+    for result in results:
+        answer = emit(result)
+        if answer is not None and hasattr(answer, "__await__"):
+            await answer
+
+
+async def _drain(results: AsyncIterator[Any], emit: Emit) -> None:
+    try:
+        async for result in results:
+            answer = emit(result)
+            if answer is not None and hasattr(answer, "__await__"):
+                await answer
+    finally:
+        close = getattr(results, "aclose", None)
+        if close is not None:
+            await close()

@@ -1,0 +1,405 @@
+"""Generations: what is finished, what may be committed, which guarantee holds.
+
+A generation is what one read of a source handed over, up to a cut. It is handled, then flushed
+(its outputs are durable), then settled (its state and positions are durable), and only then may
+its positions be committed. The next generations run ahead meanwhile, a bounded number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+from slipcore.engine.bindings import Step
+from slipcore.engine.state import CURRENT, undo
+from slipcore.interfaces import ISink, IStateStore, Record
+
+if TYPE_CHECKING:
+    from slipcore.engine.state import Space
+
+MAX_AHEAD: Final = 20_000
+"""Records of a lane that may be handled and not finished."""
+
+SLICE_SECONDS: Final = 0.02
+"""How long a plain loop may keep the event loop to itself, about."""
+
+
+class Generation:
+    """The records of one read for one binding, from the first to the cut."""
+
+    __slots__ = (
+        "dead",
+        "entangled",
+        "epoch",
+        "flushed",
+        "held",
+        "items",
+        "lane",
+        "log",
+        "open",
+        "records",
+        "settled",
+        "writes",
+    )
+
+    def __init__(self, lane: Lane, records: Sequence[Record], epoch: int) -> None:
+        self.lane = lane
+        self.records = records
+        self.epoch = epoch
+        self.items: Iterator[Record] = iter(records)
+        self.held: list[Record] = []
+        self.open = True
+        self.flushed = False
+        self.settled = False
+        self.dead = False
+        self.writes: dict[Space, dict[bytes, bytes | None]] = {}
+        self.log: list[Any] = []
+        self.entangled: set[Generation] = set()
+
+    def index(self) -> int:
+        """The place of the record in hand, without a counter in the loop that handles them."""
+        left: int = self.items.__length_hint__()  # type: ignore[attr-defined]  # a list's iterator
+        return len(self.records) - len(self.held) - left - 1
+
+    async def close(self) -> None:
+        """Let go of what the lane holds open."""
+
+    def cut(self) -> None:
+        """Let the record in hand be the last: the loop over `items` finds nothing more."""
+        self.held.extend(self.items)
+
+    def live_positions(self) -> dict[int, int]:
+        """Partition -> last offset, of the partitions that are still this member's own."""
+        since = self.lane.since
+        if not since:  # an iterable: its items have no place
+            return {}
+        if len(since) == 1 and self.records:
+            last = self.records[-1]
+            places = {last.partition: last.offset}
+        else:
+            places = {r.partition: r.offset for r in self.records}
+        return {p: o for p, o in places.items() if self.epoch >= since.get(p, self.epoch + 1)}
+
+
+class Lane:
+    """One binding's way through one source: its generations in order, and how far it is.
+
+    Attributes:
+        reader: the name under which stores keep its positions.
+        busy: whether a record is in hand.
+        finished: partition -> offset of the last finished record (absent: nothing known).
+        since: partition -> the epoch in which it was assigned; what is older is ignored.
+        unfinished: records that are handled and not finished.
+        stores: where the binding keeps state.
+    """
+
+    def __init__(
+        self,
+        reader: str,
+        step: Step,
+        sinks: Sequence[ISink],
+        *,
+        on_ready: Callable[[], None],
+        on_failure: Callable[[BaseException], None],
+        holds: int = 0,
+    ) -> None:
+        self.reader = reader
+        self.step = step
+        self.sinks = tuple(sinks)
+        self.stores: dict[IStateStore, None] = {}
+        self.finished: dict[int, int] = {}
+        self.since: dict[int, int] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.busy = False
+        self.closed = False
+        self.stopping = False
+        self.failure: BaseException | None = None
+        self.handled_records = 0
+        self.unfinished = 0
+        self._on_ready = on_ready
+        self._on_failure = on_failure
+        self._holds = holds
+        self._skip: dict[int, int] = {}
+        self._withheld: list[Record] = []
+        self._current: Generation | None = None
+        self._handled: deque[Generation] = deque()
+        self._progress = asyncio.Event()
+        self._flush_wanted = asyncio.Event()
+        self._slice = 64
+
+    @classmethod
+    def bare(cls, reader: str) -> Lane:
+        """A lane without a handler: for a loop or a transaction outside of an app's run."""
+        return cls(reader, Step.nothing(), (), on_ready=_nothing, on_failure=lambda _: None)
+
+    # --- position -------------------------------------------------------------------------
+
+    def assign(
+        self, partition: int, epoch: int, place: int | None, starts: Mapping[int, int]
+    ) -> None:
+        """Stand after `place` in a partition; the source starts after `starts[partition]`."""
+        self.since[partition] = epoch
+        self._skip.pop(partition, None)
+        if place is None:
+            self.finished.pop(partition, None)
+            return
+        self.finished[partition] = place
+        if starts.get(partition) != place:
+            self._skip[partition] = place
+
+    def unassign(self, partition: int) -> None:
+        """What is still on the way from this partition is not this member's any more."""
+        for places in (self.since, self.finished, self._skip):
+            places.pop(partition, None)
+
+    # --- handling -------------------------------------------------------------------------
+
+    async def process(self, records: Sequence[Record], epoch: int) -> None:
+        """Handle what one read gave; cut and go on as pauses and new epochs demand.
+
+        Raises:
+            Exception: what the handler or a sink raised; what was finished before is kept.
+        """
+        while records := await self.admit(records, epoch):
+            generation = self.begin(records, epoch)
+            CURRENT.set(generation)
+            try:
+                await self._drive(generation)
+            except BaseException as error:
+                self.abandon(generation, generation.index(), error)
+                raise
+            self.end(generation)
+            records = generation.held
+
+    async def admit(self, records: Sequence[Record], epoch: int) -> Sequence[Record]:
+        """Wait until records may be handled, and leave out what must not be any more."""
+        await self.room()
+        if self.closed or self.stopping:
+            return ()
+        if epoch < max(self.since.values(), default=epoch):
+            records = [r for r in records if epoch >= self.since.get(r.partition, epoch + 1)]
+        return self._unskipped(records) if self._skip else records
+
+    def _unskipped(self, records: Sequence[Record]) -> list[Record]:
+        """Leave out what this binding had finished, where another one is behind it."""
+        kept = [r for r in records if r.offset > self._skip.get(r.partition, -1)]
+        for record in kept:
+            self._skip.pop(record.partition, None)
+        return kept
+
+    async def room(self) -> None:
+        """Wait for an open gate and for fewer generations on the way than may be."""
+        while not self.stopping and (not self.gate.is_set() or self.unfinished >= MAX_AHEAD):
+            if not self.gate.is_set():
+                await self.gate.wait()
+                continue
+            self._progress.clear()
+            await self._progress.wait()
+
+    async def _drive(self, generation: Generation) -> None:
+        step = self.step.batch
+        items = generation.items
+        while True:
+            size = self._slice
+            began = perf_counter()
+            # The whole of a small batch is handled without a second iterator around it.
+            waiting = step(items if size >= len(generation.records) else islice(items, size))
+            if waiting is not None:
+                await waiting
+                # What waited may have stopped anywhere in its slice: go on with the same items.
+                if not items.__length_hint__():  # type: ignore[attr-defined]
+                    return
+                continue
+            if not items.__length_hint__():  # type: ignore[attr-defined]
+                return
+            took = perf_counter() - began
+            if took < SLICE_SECONDS / 2:
+                self._slice = min(size * 2, 8192)
+            elif took > SLICE_SECONDS:
+                self._slice = max(1, size // 2)
+            await asyncio.sleep(0)
+
+    def begin(self, records: Sequence[Record], epoch: int) -> Generation:
+        self.busy = True
+        generation = self._current = Generation(self, records, epoch)
+        return generation
+
+    def end(self, generation: Generation) -> None:
+        """Handling is over: all records but the held ones go on."""
+        self._go_on(generation, len(generation.records) - len(generation.held))
+
+    def abandon(self, generation: Generation, index: int, error: BaseException) -> None:
+        """The record at `index` failed: what it wrote is undone, what came before it goes on."""
+        built_on = undo(generation, index)
+        self._go_on(generation, max(0, index))
+        for other in built_on:
+            if other.lane is not self:
+                other.lane.fail(error)
+
+    def _go_on(self, generation: Generation, finished: int) -> None:
+        generation.open = False
+        self.busy = False
+        self._current = None
+        self._progress.set()
+        if generation.dead:
+            undo(generation, -1)
+            return
+        self.handled_records += finished
+        if finished < len(generation.records):
+            generation.records = generation.records[:finished]
+        if self._holds:
+            self._withhold(generation)
+        if not generation.records and not any(generation.writes.values()):
+            return
+        self._handled.append(generation)
+        self.unfinished += len(generation.records)
+        if self.sinks or self.stores:
+            self._flush_wanted.set()
+        else:
+            generation.flushed = True
+            self._settle_stateless()
+
+    def _withhold(self, generation: Generation) -> None:
+        """A pipe holds this many records: the last of them are finished later."""
+        records = [*self._withheld, *generation.records]
+        keep = max(0, len(records) - self._holds)
+        generation.records, self._withheld = records[:keep], records[keep:]
+
+    async def finish(self, epoch: int) -> None:
+        """The source has ended: nothing is held any more."""
+        withheld, self._withheld, self._holds = self._withheld, [], 0
+        if withheld:
+            self.end(self.begin(withheld, epoch))
+
+    async def close(self) -> None:
+        """Let go of what the lane holds open."""
+
+    def stop(self) -> None:
+        """Let the record in hand be the last of all."""
+        self.stopping = True
+        self.cut()
+        self.gate.set()
+        self._progress.set()
+
+    def cut(self) -> None:
+        """Let the record in hand be the last of its generation."""
+        if self._current is not None:
+            self._current.cut()
+
+    # --- flushed, settled, finished -------------------------------------------------------
+
+    async def flush_forever(self) -> None:
+        """Flush what was handled, all of it at once, until cancelled.
+
+        One flush answers for every generation that was handled before it, so that under load
+        one acknowledgement covers many.
+        """
+        while True:
+            await self._flush_wanted.wait()
+            self._flush_wanted.clear()
+            generations = [g for g in self._handled if not g.flushed]
+            if not generations:
+                continue
+            try:
+                await flush_all(self.sinks)
+            except Exception as error:
+                self.fail(error)
+                continue
+            for generation in generations:
+                generation.flushed = True
+            if self.stores:
+                self._on_ready()
+            else:
+                self._settle_stateless()
+
+    def _settle_stateless(self) -> None:
+        while self._handled and self._handled[0].flushed:
+            self.settle(self._handled[0])
+
+    def settle(self, generation: Generation) -> None:
+        """Its outputs, state and positions are durable: it is finished."""
+        if generation.dead:
+            return
+        generation.settled = True
+        for space, writes in generation.writes.items():
+            for key in writes:
+                entry = space.pending.get(key)
+                if entry is not None and entry[1] is generation:
+                    del space.pending[key]
+        self.finished.update(generation.live_positions())
+        self._handled.remove(generation)
+        self.unfinished -= len(generation.records)
+        self._progress.set()
+
+    def fail(self, error: BaseException) -> None:
+        """What is not settled is discarded, its state too; the records come again.
+
+        What other lanes built on the discarded state goes with it.
+        """
+        if self.failure is not None:
+            return
+        self.failure = error
+        self.closed = True
+        self.cut()
+        discarded = self.live_generations()
+        for generation in reversed(discarded):
+            generation.dead = True
+            undo(generation, -1)
+        self._handled.clear()
+        self.unfinished = 0
+        self._progress.set()
+        self._on_failure(error)
+        for generation in discarded:
+            for built_on in generation.entangled:
+                if not built_on.settled:
+                    built_on.lane.fail(error)
+
+    async def quiet(self) -> None:
+        """Wait until no record is in hand and all that was handled is finished."""
+        while self.busy or self._handled:
+            self._progress.clear()
+            await self._progress.wait()
+
+    # --- what the state writer asks -------------------------------------------------------
+
+    def uses(self, store: IStateStore) -> None:
+        self.stores[store] = None
+
+    def flushed_generations(self) -> list[Generation]:
+        return [g for g in self._handled if g.flushed]
+
+    def live_generations(self) -> list[Generation]:
+        current = [self._current] if self._current is not None else []
+        return [*self._handled, *current]
+
+
+def _nothing() -> None:
+    pass
+
+
+async def flush_all(sinks: Sequence[ISink]) -> None:
+    """Flush every sink; the first failure is raised when all have answered."""
+    if len(sinks) == 1:
+        await sinks[0].flush()
+        return
+    results = await asyncio.gather(*(s.flush() for s in sinks), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def committable(lanes: Sequence[Lane]) -> dict[int, int]:
+    """Partition -> the position that every lane has reached; without those one of them lacks."""
+    reached = [lane.finished for lane in lanes if not lane.closed or lane.failure]
+    if not reached:
+        reached = [lane.finished for lane in lanes]
+    return {
+        partition: min(finished[partition] for finished in reached)
+        for partition in reached[0]
+        if all(partition in finished for finished in reached)
+    }

@@ -1,0 +1,245 @@
+"""Supervised start, run, drain and stop of an app's streams."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from slipcore.engine.delivery import Lane, flush_all
+from slipcore.engine.state import StateWriter
+from slipcore.engine.streams import PausableStream
+from slipcore.interfaces import DeadlineError, ISink
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Deadlines and intervals, in seconds.
+
+    Attributes:
+        start: for every source to be open and positioned.
+        stop: for the record in hand and what is on the way, once a stop is asked for.
+        close: for every client to let go.
+        commit: between two commits of a source.
+    """
+
+    start: float = 30.0
+    stop: float = 10.0
+    close: float = 5.0
+    commit: float = 1.0
+
+
+class Runner:
+    """One run of an app: from open sources to closed ones."""
+
+    def __init__(
+        self,
+        streams: Sequence[PausableStream],
+        lanes: Sequence[Lane],
+        sinks: Iterable[ISink],
+        writer: StateWriter,
+        limits: Limits,
+    ) -> None:
+        self.streams = tuple(streams)
+        self.lanes = tuple(lanes)
+        self.failure: BaseException | None = None
+        self._sinks = tuple(dict.fromkeys(sinks))
+        self._writer = writer
+        self._limits = limits
+        self._stop = asyncio.Event()
+        self._signalled = False
+        self._now = asyncio.Event()
+        self._background: list[asyncio.Task[Any]] = []
+        self._reading: dict[asyncio.Task[None], PausableStream] = {}
+        self.started = asyncio.Event()
+
+    def stop(self) -> None:
+        """Stop in order; asked for again it changes nothing."""
+        self._stop.set()
+
+    def signal(self) -> None:
+        """A signal to stop: in order at the first, now at the second."""
+        if self._signalled:
+            self._now.set()
+        self._signalled = True
+        self.stop()
+
+    def fail(self, error: BaseException) -> None:
+        """A lane or a stream failed: stop the others in order."""
+        if self.failure is None:
+            self.failure = error
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run until every source has ended, one binding fails, or `stop` is called.
+
+        Raises:
+            Exception: what failed first, when everything is stopped and closed.
+            DeadlineError: unfinished work was left; it comes again at the next start.
+        """
+        opened: list[ISink | PausableStream] = []
+        late: DeadlineError | None = None
+        try:
+            await self._open(opened)
+            await self._read()
+            late = await self._drain()
+        except Exception as error:
+            self.fail(error)
+        finally:
+            for task in (*self._reading, *self._background):
+                task.cancel()
+            await asyncio.gather(*self._reading, *self._background, return_exceptions=True)
+            await self._close(opened)
+        if self.failure is not None:
+            raise self.failure
+        if late is not None:
+            raise late
+
+    async def _open(self, opened: list[ISink | PausableStream]) -> None:
+        everything: list[ISink | PausableStream] = [*self._sinks, *self.streams]
+        opened.extend(everything)
+        async with asyncio.timeout(self._limits.start):
+            for thing in everything:
+                await thing.open()
+        self._spawn(self._writer.run())
+        for lane in self.lanes:
+            self._spawn(lane.flush_forever())
+        for stream in self.streams:
+            self._spawn(stream.position())
+        positioned = [asyncio.ensure_future(s.positioned.wait()) for s in self.streams]
+        stopped = asyncio.ensure_future(self._stop.wait())
+        try:
+            await self._wait_all(positioned, stopped, self._limits.start)
+        finally:
+            for task in (*positioned, stopped):
+                task.cancel()
+        late = [s.name for s in self.streams if not s.positioned.is_set()]
+        if late and not self._stop.is_set():
+            logger.warning(
+                "%s: no position after %g s; the other sources start without.",
+                ", ".join(late),
+                self._limits.start,
+            )
+
+    async def _wait_all(
+        self, tasks: list[asyncio.Task[Any]], unless: asyncio.Task[Any], timeout: float
+    ) -> None:
+        """Wait for all tasks, for the one that makes waiting pointless, or for the deadline."""
+        if not tasks:
+            return
+        everyone = asyncio.gather(*tasks)
+        await asyncio.wait([everyone, unless], timeout=timeout, return_when="FIRST_COMPLETED")
+        everyone.cancel()
+        with suppress(asyncio.CancelledError):
+            await everyone
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.append(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    async def _read(self) -> None:
+        """Let the streams run until all have ended or a stop is asked for."""
+        if self._stop.is_set():
+            return
+        for stream in self.streams:
+            task = asyncio.ensure_future(stream.run())
+            self._reading[task] = stream
+            task.add_done_callback(self._ended)
+        self._spawn(self._commit_regularly())
+        self.started.set()
+        stopped = asyncio.ensure_future(self._stop.wait())
+        try:
+            running = set(self._reading)
+            while running and not self._stop.is_set():
+                _, pending = await asyncio.wait(
+                    [*running, stopped], return_when=asyncio.FIRST_COMPLETED
+                )
+                running = {task for task in running if task in pending}
+        finally:
+            stopped.cancel()
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.commit)
+            for lane in self.lanes:
+                lane.cut()
+            for stream in self.streams:
+                await stream.commit()
+
+    async def _drain(self) -> DeadlineError | None:
+        """Stop intake, let the records in hand complete, flush, settle, commit."""
+        for stream in self.streams:
+            stream.stop()
+        deadline = asyncio.get_running_loop().time() + self._limits.stop
+        for task, stream in self._reading.items():
+            if not task.done() and not stream.busy:
+                task.cancel()
+        in_time = await self._until(deadline, self._settle())
+        abandoned = [s.name for t, s in self._reading.items() if not t.done()]
+        for task in self._reading:
+            task.cancel()
+        await asyncio.gather(*self._reading, return_exceptions=True)
+        if abandoned:  # what came before the record in hand is finished all the same
+            grace = max(deadline, asyncio.get_running_loop().time() + self._limits.close)
+            await self._until(grace, self._settle())
+        committed = await self._until(
+            asyncio.get_running_loop().time() + self._limits.close, self._commit()
+        )
+        if self.failure is not None or (in_time and committed and not abandoned):
+            return None
+        left = sum(lane.unfinished for lane in self.lanes)
+        after = "at once" if self._now.is_set() else f"after {self._limits.stop:g} s"
+        held = f"; a record was still in hand in {', '.join(abandoned)}" if abandoned else ""
+        return DeadlineError(
+            f"Stopped {after} with unfinished work: {left} records were not durable{held}. What is unfinished comes again at the next start, where the "
+            "source can replay."
+        )
+
+    async def _settle(self) -> None:
+        await asyncio.gather(*self._reading, return_exceptions=True)
+        for lane in self.lanes:
+            await lane.quiet()
+        if self._sinks and self.failure is None:
+            await flush_all(self._sinks)
+
+    async def _commit(self) -> None:
+        for stream in self.streams:
+            await stream.commit()
+
+    async def _until(self, deadline: float, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the work was done before the deadline and before a second stop."""
+        task = asyncio.ensure_future(work)
+        now = asyncio.ensure_future(self._now.wait())
+        timeout = max(0.0, deadline - asyncio.get_running_loop().time())
+        try:
+            await asyncio.wait([task, now], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            now.cancel()
+            if not task.done():
+                task.cancel()
+        if task.cancelled() or not task.done():
+            return False
+        if (error := task.exception()) is not None:
+            self.fail(error)
+        return True
+
+    async def _close(self, opened: Sequence[ISink | PausableStream]) -> None:
+        async def close(thing: ISink | PausableStream) -> None:
+            try:
+                async with asyncio.timeout(self._limits.close):
+                    await thing.close()
+            except Exception as error:
+                logger.warning("%r did not close: %s", thing, error or type(error).__name__)
+
+        closing: list[Awaitable[None]] = [close(thing) for thing in opened]
+        await asyncio.gather(*closing)

@@ -1,0 +1,239 @@
+"""State between a handler's write and the disk: what is pending, what it depends on, when it lands.
+
+A write is visible in the process at once and durable with its generation. A store never holds an
+effect of a record beyond the position that is written with it, so generations whose writes build
+on each other across sources land together, in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+
+from slipcore.interfaces import IStateStore, Positions
+
+if TYPE_CHECKING:
+    from slipcore.engine.delivery import Generation, Lane
+
+CURRENT: ContextVar[Generation | None] = ContextVar("slipcore_generation", default=None)
+"""The generation whose record is in hand in this task."""
+
+_MISSING: Final = object()
+_PAGE = 256
+"""Pairs per scan of a store: a scan never holds a read transaction open."""
+
+
+class Space:
+    """One cache's keys: what its store holds and, over it, what is not durable yet."""
+
+    __slots__ = ("hot", "hot_size", "name", "pending", "store")
+
+    def __init__(self, store: IStateStore, name: str, hot_size: int) -> None:
+        self.store = store
+        self.name = name
+        self.pending: dict[bytes, tuple[bytes | None, Generation]] = {}
+        self.hot: dict[bytes, object] = {}
+        self.hot_size = hot_size
+
+    def get(self, key: bytes) -> bytes | None:
+        entry = self.pending.get(key)
+        if entry is not None:
+            return entry[0]
+        return self.store.get(self.name, key)
+
+    async def aget(self, key: bytes) -> bytes | None:
+        entry = self.pending.get(key)
+        if entry is not None:
+            return entry[0]
+        return await self.store.aget(self.name, key)
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Write a value, or None to delete: with the generation in hand, else durably at once."""
+        generation = CURRENT.get()
+        if generation is None or not generation.open:
+            self.store.write({self.name: {key: value}})
+            self.supersede((key,))
+            return
+        self._stage(generation, key, value)
+
+    async def aput(self, key: bytes, value: bytes | None) -> None:
+        generation = CURRENT.get()
+        if generation is None or not generation.open:
+            await self.store.awrite({self.name: {key: value}})
+            self.supersede((key,))
+            return
+        self._stage(generation, key, value)
+
+    def _stage(self, generation: Generation, key: bytes, value: bytes | None) -> None:
+        before = self.pending.get(key)
+        if before is not None and before[1].lane is not generation.lane:
+            before[1].entangled.add(generation)
+            generation.entangled.add(before[1])
+        writes = generation.writes.get(self)
+        if writes is None:
+            writes = generation.writes[self] = {}
+            generation.lane.uses(self.store)
+        generation.log.append((self, key, before, writes.get(key, _MISSING), generation.index()))
+        writes[key] = value
+        self.pending[key] = (value, generation)
+
+    def supersede(self, keys: Iterable[bytes]) -> None:
+        """These are durable already: no older write that is still pending may overwrite them."""
+        for key in keys:
+            self.hot.pop(key, None)
+            entry = self.pending.pop(key, None)
+            if entry is None:
+                continue
+            writers = {*entry[1].lane.live_generations(), *entry[1].entangled}
+            for generation in writers:
+                generation.writes.get(self, {}).pop(key, None)
+
+    def remember(self, key: bytes, value: object) -> None:
+        """Keep a decoded value that nobody can change for the next reads."""
+        if len(self.hot) >= self.hot_size:
+            del self.hot[next(iter(self.hot))]
+        self.hot[key] = value
+
+    def scan(
+        self, start: bytes | None, end: bytes | None, backwards: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with start <= key < end in order, the pending ones among the durable ones."""
+        staged = sorted(
+            (
+                (key, entry[0])
+                for key, entry in self.pending.items()
+                if (start is None or key >= start) and (end is None or key < end)
+            ),
+            reverse=backwards,
+        )
+        covered = {key for key, _ in staged}
+        waiting = iter(staged)
+        head = next(waiting, None)
+        for key, value in self._durable(start, end, backwards):
+            while head is not None and ((head[0] > key) if backwards else (head[0] < key)):
+                if head[1] is not None:
+                    yield head[0], head[1]
+                head = next(waiting, None)
+            if key not in covered:
+                yield key, value
+        while head is not None:
+            if head[1] is not None:
+                yield head[0], head[1]
+            head = next(waiting, None)
+
+    def _durable(
+        self, start: bytes | None, end: bytes | None, backwards: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        limit = 16  # a first small page: most scans want the nearest key only
+        while True:
+            page = self.store.scan(self.name, start, end, backwards=backwards, limit=limit)
+            yield from page
+            if len(page) < limit:
+                return
+            if backwards:
+                end = page[-1][0]
+            else:
+                start = page[-1][0] + b"\0"
+            limit = _PAGE
+
+
+def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
+    """Take back what the records from `index` on wrote, last write first.
+
+    Only keys that this generation wrote last are restored: what came after stands.
+
+    Args:
+        index: place of the first record to undo; -1 for all.
+        mark: how many of the first writes stay in any case.
+
+    Returns:
+        the generations that wrote over what was taken back, and may have built on it.
+    """
+    log = generation.log
+    built_on: set[Generation] = set()
+    while len(log) > mark and log[-1][4] >= index:
+        space, key, before, own, _ = log.pop()
+        writes = generation.writes[space]
+        if own is _MISSING:
+            writes.pop(key, None)
+        else:
+            writes[key] = own
+        entry = space.pending.get(key)
+        if entry is None:
+            continue
+        if entry[1] is not generation:
+            built_on.add(entry[1])
+            continue
+        space.hot.pop(key, None)
+        if before is None or before[1].settled or before[1].dead:
+            del space.pending[key]
+        else:
+            space.pending[key] = before
+    return built_on
+
+
+class StateWriter:
+    """Lands the state of flushed generations: values and positions of a store in one write."""
+
+    def __init__(self, lanes: Iterable[Lane]) -> None:
+        self._lanes = tuple(lanes)
+        self._wake = asyncio.Event()
+
+    def notify(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write whenever something is ready, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            ready = self._ready()
+            if ready:
+                await self._write(ready)
+
+    def _ready(self) -> dict[Generation, None]:
+        """Flushed generations that wait for none that isn't, in the order of their lanes."""
+        flushed = [lane.flushed_generations() for lane in self._lanes if lane.stores]
+        while True:
+            ready = {g: None for generations in flushed for g in generations}
+            for generations in flushed:
+                for place, generation in enumerate(generations):
+                    if any(not e.settled and e not in ready for e in generation.entangled):
+                        del generations[place:]
+                        break
+            if len(ready) == sum(map(len, flushed)):
+                return ready
+
+    async def _write(self, ready: dict[Generation, None]) -> None:
+        stores: dict[IStateStore, dict[str, dict[bytes, bytes | None]]] = {}
+        positions: dict[IStateStore, dict[str, dict[int, int]]] = {}
+        for generation in ready:
+            for store in generation.lane.stores:
+                stores.setdefault(store, {})
+                kept = positions.setdefault(store, {}).setdefault(generation.lane.reader, {})
+                kept.update(generation.live_positions())
+            for space, writes in generation.writes.items():
+                changes = stores[space.store].setdefault(space.name, {})
+                for key, value in writes.items():
+                    entry = space.pending.get(key)
+                    changes[key] = entry[0] if entry and entry[1] in ready else value
+        failure: Exception | None = None
+        failed: set[IStateStore] = set()
+        for store, changes_of_store in stores.items():
+            kept_positions: dict[str, Positions] = {
+                reader: places for reader, places in positions[store].items() if places
+            }
+            if not kept_positions and not any(changes_of_store.values()):
+                continue
+            try:
+                await store.awrite(changes_of_store, kept_positions)
+            except Exception as error:
+                failure = error
+                failed.add(store)
+        for generation in ready:
+            if failure is not None and not failed.isdisjoint(generation.lane.stores):
+                generation.lane.fail(failure)
+            else:
+                generation.lane.settle(generation)

@@ -1,0 +1,306 @@
+"""What is read: streams that can be paused and shared by bindings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from typing import Any, Final
+
+from slipcore.engine.bindings import Binding, Step, finish, is_deferred
+from slipcore.engine.delivery import Generation, Lane
+from slipcore.engine.state import CURRENT
+from slipcore.utils import Signal
+
+YIELD_EVERY: Final = 256
+"""Items of an iterable that never waits, after which others get their turn."""
+
+BRANCH_ITEMS: Final = 64
+"""Items that may wait for one pipe of a shared iterable."""
+
+
+class PausableStream:
+    """A source being read, for all bindings that share it.
+
+    Attributes:
+        iterable: what `handle` was given.
+        name: what to call it in messages.
+        lanes: the bindings that read it.
+        positioned: set when it stands where its bindings do.
+    """
+
+    def __init__(self, iterable: Any, name: str) -> None:
+        self.iterable = iterable
+        self.name = name
+        self.lanes: list[Lane] = []
+        self.positioned = asyncio.Event()
+        self.stopping = False
+        self._closed_for: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<stream {self.name}>"
+
+    @property
+    def paused(self) -> bool:
+        return "pause" in self._closed_for
+
+    def pause(self) -> None:
+        """Close the gate at once: the record in hand is the last, for every binding."""
+        self.close_gate("pause")
+
+    def resume(self) -> None:
+        """Open the gate again."""
+        self.open_gate("pause")
+
+    def send_signal(self, signal: Signal | Any) -> None:
+        """Pause on `Signal.PAUSE`; any other signal resumes."""
+        if signal is Signal.PAUSE:
+            self.pause()
+        else:
+            self.resume()
+
+    def close_gate(self, reason: str) -> None:
+        self._closed_for.add(reason)
+        for lane in self.lanes:
+            lane.gate.clear()
+            lane.cut()
+
+    def open_gate(self, reason: str) -> None:
+        self._closed_for.discard(reason)
+        if not self._closed_for:
+            for lane in self.lanes:
+                lane.gate.set()
+
+    async def open(self) -> None:
+        """Connect to what is read."""
+
+    async def close(self) -> None:
+        """Let go of what is read."""
+
+    async def position(self) -> None:
+        """Place the stream where its bindings stand, and keep it placed; until cancelled."""
+        self.positioned.set()
+
+    async def run(self) -> None:
+        """Read and handle until the source ends or the stream is stopped."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Take nothing new in; the record in hand completes."""
+        self.stopping = True
+        for lane in self.lanes:
+            lane.stop()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler has a record in hand."""
+        return any(lane.busy for lane in self.lanes)
+
+    async def commit(self) -> None:
+        """Commit what is finished, where positions are kept."""
+
+    async def lag(self) -> Mapping[int, int]:
+        """Partition -> records still to be read; {} where nobody knows."""
+        return {}
+
+
+class IterableStream(PausableStream):
+    """Any AsyncIterable: pulled one at a time, the next only after the step returned.
+
+    Where a binding keeps state or has sinks to flush, each item is a generation of its own; those
+    that were handled meanwhile are flushed together while the next item is awaited.
+    """
+
+    def __init__(self, iterable: AsyncIterable[Any], name: str) -> None:
+        super().__init__(iterable, name)
+        self._steps: list[tuple[Lane, Step, Binding]] = []
+        self._interrupted = False
+
+    def attach(self, lane: Lane, step: Step, binding: Binding) -> None:
+        self.lanes.append(lane)
+        self._steps.append((lane, step, binding))
+
+    def close_gate(self, reason: str) -> None:
+        self._interrupted = True
+        super().close_gate(reason)
+
+    def open_gate(self, reason: str) -> None:
+        super().open_gate(reason)
+        self._interrupted = bool(self._closed_for) or self.stopping
+
+    def stop(self) -> None:
+        self._interrupted = True
+        super().stop()
+
+    async def run(self) -> None:
+        source = aiter(self.iterable)
+        try:
+            if len(self._steps) == 1:
+                lane, step, binding = self._steps[0]
+                await self._consume(lane, step, _through(binding, source))
+            else:
+                await self._share(source)
+        finally:
+            await _aclose(source)
+
+    async def _share(self, source: AsyncIterator[Any]) -> None:
+        """Give each item to every binding: in turn, or through a bounded queue to its pipe."""
+        direct = [(lane, step) for lane, step, binding in self._steps if not binding.pipe]
+        branches: list[tuple[asyncio.Queue[Any], asyncio.Future[None]]] = []
+        for lane, step, binding in self._steps:
+            if binding.pipe:
+                queue = asyncio.Queue[Any](BRANCH_ITEMS)
+                reader = self._consume(lane, step, _through(binding, _drain(queue)))
+                branches.append((queue, asyncio.ensure_future(reader)))
+        feeder = asyncio.ensure_future(self._feed(source, direct, branches))
+        tasks = [feeder, *(reader for _, reader in branches)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _feed(
+        self,
+        source: AsyncIterator[Any],
+        direct: list[tuple[Lane, Step]],
+        branches: list[tuple[asyncio.Queue[Any], asyncio.Future[None]]],
+    ) -> None:
+        count = 0
+        async for item in source:
+            for lane, step in direct:
+                if not await self._may_go_on(lane):
+                    return
+                await self._handle(lane, step, item)
+            for queue, reader in branches:
+                await _put(queue, item, reader)
+            if not direct and all(reader.done() for _, reader in branches):
+                return
+            count += 1
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            for lane, _ in direct:
+                if not await self._may_go_on(lane):
+                    return
+        for queue, reader in branches:
+            await _put(queue, _END, reader)
+        await asyncio.gather(*(reader for _, reader in branches), return_exceptions=True)
+
+    async def _consume(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
+        """Pull and handle, one at a time."""
+        standing = Generation(lane, (), 0)
+        CURRENT.set(standing)
+        try:
+            if not lane.sinks and not lane.stores:
+                await self._consume_plain(lane, step, source)
+            # Through here only if that has met state: what the last item wrote goes on with it.
+            lane.end(standing)
+            await self._consume_tracked(lane, step, source)
+        except BaseException as error:
+            if standing.open:
+                lane.abandon(standing, -1, error)
+            raise
+        finally:
+            lane.busy = False
+
+    async def _consume_plain(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
+        """The fast path: nothing to flush, no state; a few checks beside the bare loop."""
+        call, emit = step.call, step.emit
+        at_once: set[type] = set()
+        count = 0
+        async for item in source:
+            if self._interrupted and not await self._may_go_on(lane):
+                return
+            result = call(item)
+            if result is not None:
+                if type(result) in at_once:
+                    waiting = emit(result)
+                elif is_deferred(type(result)):
+                    waiting = finish(result, emit)
+                else:
+                    at_once.add(type(result))
+                    waiting = emit(result)
+                if waiting is not None and hasattr(waiting, "__await__"):
+                    lane.busy = True
+                    await waiting
+                    lane.busy = False
+            count += 1
+            if count == YIELD_EVERY:
+                lane.handled_records += count
+                count = 0
+                await asyncio.sleep(0)
+            if lane.stores:
+                break
+            if self._interrupted and not await self._may_go_on(lane):
+                break
+        lane.handled_records += count
+
+    async def _consume_tracked(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
+        """Each item a generation: what it sent and wrote lands together, or not at all."""
+        count = 0
+        if not await self._may_go_on(lane):
+            return
+        async for item in source:
+            if not await self._may_go_on(lane):
+                return
+            await self._handle(lane, step, item)
+            count += 1
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            if not await self._may_go_on(lane):
+                return
+
+    async def _handle(self, lane: Lane, step: Step, item: Any) -> None:
+        generation = lane.begin((item,), 0)
+        CURRENT.set(generation)
+        next(generation.items)
+        try:
+            waiting = step.one(item)
+            if waiting is not None and hasattr(waiting, "__await__"):
+                await waiting
+        except BaseException as error:
+            lane.abandon(generation, 0, error)
+            raise
+        lane.end(generation)
+
+    async def _may_go_on(self, lane: Lane) -> bool:
+        """Wait while the gate is closed or too much is on the way; False when it is over."""
+        if not self.stopping:
+            await lane.room()
+        return not self.stopping and not lane.closed
+
+
+_END: Final = object()
+"""What follows the last item in a queue."""
+
+
+async def _drain(queue: asyncio.Queue[Any]) -> AsyncIterator[Any]:
+    while (item := await queue.get()) is not _END:
+        yield item
+
+
+async def _put(queue: asyncio.Queue[Any], item: Any, reader: asyncio.Future[None]) -> None:
+    """Wait for a place in the queue, as long as somebody reads it."""
+    if not queue.full():
+        queue.put_nowait(item)
+        return
+    putting = asyncio.ensure_future(queue.put(item))
+    await asyncio.wait([putting, reader], return_when=asyncio.FIRST_COMPLETED)
+    putting.cancel()
+
+
+def _through(binding: Binding, source: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """The source as it comes out of the binding's pipes."""
+    piped: Any = source
+    for function in binding.pipe:
+        piped = function(piped)
+    return aiter(piped) if binding.pipe else source
+
+
+async def _aclose(source: AsyncIterator[Any]) -> None:
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()

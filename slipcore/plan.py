@@ -1,0 +1,192 @@
+"""What an app would run on, why, and what a crash would cost: told before the start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from slipcore.caching import Cache
+from slipcore.engine.bindings import Binding
+from slipcore.interfaces import Capability, ICache, ISink, ISource
+from slipcore.resources import Sink, Source, Topic
+from slipcore.wiring import caches_of, check_delivery
+
+if TYPE_CHECKING:
+    from slipcore.app import App
+
+AT_LEAST_ONCE = "at-least-once"
+AT_MOST_ONCE = "at-most-once"
+EFFECTIVELY_ONCE = "effectively-once"
+
+
+class ResourcePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One source, sink or cache of a binding.
+
+    Attributes:
+        kind: topic, source, iterable, sink, cache or function.
+        backend: the backend's name; None where there is none to choose.
+        reason: what decided on the backend.
+        owner: the distribution and entry point that brings it.
+        settings: as given, secrets masked.
+        notes: what else is worth knowing, e.g. settings that are set aside.
+    """
+
+    name: str
+    kind: str
+    backend: str | None = None
+    reason: str | None = None
+    owner: str | None = None
+    settings: dict[str, Any] = {}
+    notes: list[str] = []
+
+
+class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One binding.
+
+    Attributes:
+        delivery: the guarantee for its outputs.
+        state_delivery: the guarantee for its state; None where it keeps none.
+        reasons: why these guarantees, and what a crash costs.
+    """
+
+    name: str
+    sources: list[ResourcePlan]
+    pipes: list[str]
+    sinks: list[ResourcePlan]
+    state: list[ResourcePlan]
+    delivery: str
+    state_delivery: str | None
+    reasons: list[str]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One app. Field names are stable: `slip plan --json` prints them."""
+
+    app: str
+    group: str
+    config: str | None
+    state_dir: str
+    bindings: list[BindingPlan]
+
+
+def make_plan(app: App) -> Plan:
+    """Settle what can be settled without opening anything.
+
+    Raises:
+        ConfigError: what the start would refuse too.
+    """
+    return Plan(
+        app=app.name,
+        group=app.name,
+        config=str(app.config.path) if app.config.path is not None else None,
+        state_dir=str(app.config.state_dir),
+        bindings=[_plan(binding) for binding in app.bindings],
+    )
+
+
+def _plan(binding: Binding) -> BindingPlan:
+    check_delivery(binding)
+    caches = caches_of(binding)
+    reasons: list[str] = []
+    delivery = AT_LEAST_ONCE
+    state: str | None = EFFECTIVELY_ONCE if caches else None
+    for source in binding.sources:
+        kept, why = _replay(source)
+        reasons.append(why)
+        if not kept:
+            delivery = AT_MOST_ONCE
+            state = AT_MOST_ONCE if caches else None
+    if delivery == AT_LEAST_ONCE and binding.sinks:
+        reasons.append("after a crash, outputs since the last commit are sent again")
+    if state == EFFECTIVELY_ONCE:
+        state = _state(binding, caches, reasons)
+    if binding.pipe:
+        held = (
+            f"declared to hold {binding.holds} inputs, which come again"
+            if binding.holds
+            else ("what a pipe holds when a crash comes is lost (pipe(f, holds=n) keeps it)")
+        )
+        reasons.append(f"pipe: {held}")
+    return BindingPlan(
+        name=binding.name,
+        sources=[_resource(source) for source in binding.sources],
+        pipes=[getattr(p, "__name__", repr(p)) for p in binding.pipe],
+        sinks=[_resource(sink) for sink in binding.sinks],
+        state=[_resource(cache) for cache in caches],
+        delivery=delivery,
+        state_delivery=state,
+        reasons=reasons,
+    )
+
+
+def _state(binding: Binding, caches: list[Cache], reasons: list[str]) -> str:
+    stores = {_store(cache) for cache in caches}
+    if len(stores) > 1:
+        reasons.append(
+            f"state in {len(stores)} stores can't be written at once: a crash between two writes "
+            "repeats the one that came first"
+        )
+        return AT_LEAST_ONCE
+    if binding.holds:
+        reasons.append("inputs that the pipe holds are applied to the state again")
+        return AT_LEAST_ONCE
+    reasons.append("state: its store keeps the source's positions in the same write")
+    return EFFECTIVELY_ONCE
+
+
+def _store(cache: Cache) -> object:
+    """What is written at once: caches of one backend that keeps all its spaces in one store."""
+    choice = cache.choice()
+    one_store = getattr(choice.backend.options_type(), "one_store", False)
+    return choice.backend.name if one_store else (choice.backend.name, cache.name)
+
+
+def _replay(source: Any) -> tuple[bool, str]:
+    """Whether what was read and not finished comes again after a crash."""
+    name = _name(source)
+    if isinstance(source, Topic):
+        return True, f"{name} keeps what was read; it comes again from the last commit"
+    if isinstance(source, Source):
+        capabilities = getattr(source.choice().backend.load(), "capabilities", frozenset())
+    elif isinstance(source, ISource):
+        capabilities = source.capabilities
+    else:
+        return False, f"{name}: source cannot replay; what is on the way in a crash is lost"
+    if Capability.COMMIT in capabilities:
+        return True, f"{name} keeps positions; what is not finished comes again"
+    if Capability.SEEK in capabilities:
+        return True, f"{name} can be read again from the positions that the app's store keeps"
+    return False, f"{name}: source cannot replay; what is on the way in a crash is lost"
+
+
+def _resource(thing: Any) -> ResourcePlan:
+    if isinstance(thing, (Topic, Source, Sink, Cache)):
+        choice = thing.choice()
+        choice.options()
+        aside = [f"{key} belongs to another backend and is not used" for key in choice.set_aside]
+        return ResourcePlan(
+            name=thing.name,
+            kind=type(thing).__name__.lower(),
+            backend=choice.backend.name,
+            reason=choice.reason,
+            owner=choice.backend.owner,
+            settings=choice.shown(),
+            notes=aside,
+        )
+    if isinstance(thing, ISource):
+        return ResourcePlan(name=_name(thing), kind="source")
+    if isinstance(thing, ISink):
+        return ResourcePlan(name=_name(thing), kind="sink")
+    if isinstance(thing, ICache):
+        return ResourcePlan(name=_name(thing), kind="cache")
+    return ResourcePlan(name=_name(thing), kind="iterable" if _iterable(thing) else "function")
+
+
+def _iterable(thing: Any) -> bool:
+    return hasattr(type(thing), "__aiter__")
+
+
+def _name(thing: Any) -> str:
+    own = getattr(thing, "name", None) or getattr(thing, "__name__", None)
+    return str(own) if own else type(thing).__name__

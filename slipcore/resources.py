@@ -1,0 +1,406 @@
+"""Topics, sources, sinks and codecs: a name becomes a backend instance, at start or at first use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from slipcore.choice import EMBEDDED, Choice, choose
+from slipcore.engine.delivery import Lane
+from slipcore.engine.sources import SourceStream
+from slipcore.interfaces import (
+    ConfigError,
+    DecodeError,
+    EncodeError,
+    ICodec,
+    ISink,
+    ISource,
+    ITopic,
+    Out,
+    Record,
+    SlipError,
+)
+
+if TYPE_CHECKING:
+    from slipcore.app import App
+
+T = TypeVar("T")
+
+
+def make_codec(app: App, codec: ICodec | str | None, type_: Any, what: str) -> ICodec:
+    """A codec from what was given: an instance, a name, or nothing (the default)."""
+    if isinstance(codec, ICodec):
+        if type_ is not None:
+            raise ConfigError(f"{what} has codec={codec!r} and type=; a codec by name takes type=.")
+        return codec
+    if codec is not None and not isinstance(codec, str):
+        raise ConfigError(f"{what}: codec= takes a name or an ICodec, not {codec!r}.")
+    name = codec if codec is not None else ("json" if type_ is not None else EMBEDDED["codec"])
+    choice = choose("codec", name, plugins=app.plugins, config=app.config, backend=name)
+    made = choice.backend.load()(choice.options(), type_)
+    if not isinstance(made, ICodec):
+        raise ConfigError(f"{what}: the codec '{name}' of {choice.backend.owner} is no ICodec.")
+    return made
+
+
+class Topic:
+    """A named log that is both a source and a sink.
+
+    >>> topic = Topic('emoji', backend='memory')
+
+    Loop over it to consume from it, call it to produce to it:
+
+    >>> async def main():
+    ...     await topic(key='trophy', value='🏆')
+    ...     async for msg in topic:
+    ...         print(msg.key, msg.value)
+
+    Args:
+        name: the topic's name in its backend.
+        conf: settings, over those of `Conf`; kept as they are in `conf`.
+        offset: where to start at each start, for all partitions or by partition:
+            an offset, `READ_FROM_START` or `READ_FROM_END`; None: where the group or the state
+            stands.
+        codec: for values, a name or an `ICodec`; default "text", with `type=` "json".
+        dry: send nothing; log what would be sent.
+        key_codec: for keys; default "text", with codec "raw" "raw".
+        type: what values decode into, for a codec by name: a Struct, dataclass, TypedDict.
+        backend: the backend's name, over all configuration.
+        app: the App it belongs to; default the current one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        conf: Mapping[str, Any] | None = None,
+        offset: int | Mapping[int, int] | None = None,
+        codec: ICodec | str | None = None,
+        dry: bool = False,
+        *,
+        key_codec: ICodec | str | None = None,
+        type: Any = None,
+        backend: str | None = None,
+        app: App | None = None,
+    ) -> None:
+        from slipcore.app import current_app
+
+        self.app = app if app is not None else current_app()
+        self.name = name
+        self.conf: dict[str, Any] = {**self.app.conf, **(conf or {})}
+        self.offset = offset
+        self.dry = dry
+        self._codec = codec
+        self._key_codec = key_codec
+        self._type = type
+        self._backend = backend
+        self._bare: tuple[asyncio.AbstractEventLoop, OpenTopic] | None = None
+        self._bare_stream: SourceStream | None = None
+
+    def __repr__(self) -> str:
+        return f"Topic({self.name!r})"
+
+    def choice(self) -> Choice:
+        """Which backend it has, and why."""
+        return choose(
+            "topic",
+            self.name,
+            plugins=self.app.plugins,
+            config=self.app.config,
+            backend=self._backend,
+            conf=self.conf,
+        )
+
+    def make(self) -> OpenTopic:
+        """A new backend instance with its codecs, not opened yet.
+
+        Raises:
+            ConfigError: a setting, name or codec is wrong.
+        """
+        choice = self.choice()
+        entry = self.app.config.entry("topics", self.name)
+        codec, key_codec = self._codec, self._key_codec
+        if codec is None and "codec" in entry:
+            codec = str(entry["codec"].value)
+        if codec is None and self._type is None:
+            default = self.app.config.default("codec")
+            codec = str(default.value) if default is not None else None
+        if key_codec is None and "key_codec" in entry:
+            key_codec = str(entry["key_codec"].value)
+        if key_codec is None:
+            key_codec = "raw" if codec == "raw" else "text"
+        backend = choice.backend.load()(self.name, choice.options(), self.app.scope)
+        if not isinstance(backend, ITopic):
+            raise ConfigError(
+                f"{choice.resource}: '{choice.backend.name}' of {choice.backend.owner} is no topic."
+            )
+        what = f"topic '{self.name}'"
+        return OpenTopic(
+            self,
+            choice,
+            backend,
+            make_codec(self.app, codec, self._type, what),
+            make_codec(self.app, key_codec, None, what),
+        )
+
+    async def __call__(
+        self,
+        *args: Any,
+        key: Any = None,
+        value: Any = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: int | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Send one record and wait until it is durable: `topic(value)` or `topic(key, value)`.
+
+        Raises:
+            EncodeError: a key or value that its codec can't write.
+            SinkError: it did not become durable.
+        """
+        if len(args) > 2:
+            raise TypeError(f"topic(key, value) takes 2 positional arguments, not {len(args)}")
+        if len(args) == 2:
+            key, value = args
+        elif args:
+            value = args[0]
+        opened = await self._opened()
+        waiting = opened.send(Out(value, key, tuple(headers), timestamp, partition))
+        if waiting is not None:
+            await waiting
+        await opened.flush()
+
+    async def __aiter__(self) -> AsyncIterator[Record]:
+        """Records as they come. One is finished when the next is asked for."""
+        opened = self.make()
+        stream = opened.stream(self.app)
+        stream.attach(Lane.bare(f"{self.app.name}/-/{stream.name}"))
+        await stream.open()
+        self._bare_stream = stream
+        try:
+            async with aclosing(stream.iterate()) as records:
+                async for record in records:
+                    yield record
+        finally:
+            self._bare_stream = None
+            await stream.close()
+
+    async def seek(self, offset: int | Mapping[int, int], *, timeout: float = 30.0) -> None:
+        """Go on elsewhere: at an offset, `READ_FROM_START` or `READ_FROM_END`.
+
+        It takes effect when the record in hand is finished, and moves the committed and stored
+        positions too; state is not rolled back. It never waits for a handler, so that one may
+        call it. Before the start it says where the topic starts.
+
+        Args:
+            offset: for all partitions, or by partition.
+            timeout: seconds to wait for it where no handler is running.
+        """
+        stream = self._bare_stream or self.app.stream_of(self)
+        if isinstance(stream, SourceStream):
+            await stream.seek(offset, timeout)
+        else:
+            self.offset = offset
+
+    async def _opened(self) -> OpenTopic:
+        running = self.app.opened(self)
+        if running is not None:
+            return running
+        loop = asyncio.get_running_loop()
+        if self._bare is None or self._bare[0] is not loop:
+            opened = self.make()
+            await opened.open()
+            self._bare = (loop, opened)
+        return self._bare[1]
+
+    async def aclose(self) -> None:
+        """Let go of what a bare use outside of a run has opened."""
+        bare, self._bare = self._bare, None
+        if bare is not None:
+            await bare[1].close()
+
+
+class OpenTopic(ISink):
+    """One backend instance of a topic with its codecs: bytes on one side, values on the other."""
+
+    def __init__(
+        self, topic: Topic, choice: Choice, backend: ITopic, codec: ICodec, key_codec: ICodec
+    ) -> None:
+        self.topic = topic
+        self.choice = choice
+        self.backend = backend
+        self.codec = codec
+        self.key_codec = key_codec
+        self._send = backend.send
+        self._encode = codec.encode
+        self._encode_key = key_codec.encode
+        self._is_open = False
+
+    def __repr__(self) -> str:
+        return repr(self.topic)
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Topics of one backend, name and group are one source."""
+        group = getattr(self.choice.options(), "group_id", None) or self.topic.app.name
+        return self.choice.backend.name, self.topic.name, group
+
+    def agrees_with(self, other: OpenTopic) -> bool:
+        """Whether two topics may be read as one."""
+        return (
+            self.choice.options() == other.choice.options()
+            and type(self.codec) is type(other.codec)
+            and type(self.key_codec) is type(other.key_codec)
+            and self.topic.offset == other.topic.offset
+        )
+
+    def stream(self, app: App) -> SourceStream:
+        """The topic as something to read."""
+        return SourceStream(
+            self.topic,
+            f"{self.choice.backend.name}:{self.topic.name}",
+            self.backend,
+            connection=self,
+            decode=self.decoder(),
+            offset=self.topic.offset,
+            store=app.checkpoint_store,
+            assignment_timeout=app.limits.start,
+        )
+
+    async def open(self) -> None:
+        if not self._is_open:
+            self._is_open = True
+            await self.backend.open()
+
+    async def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            await self.backend.close()
+
+    def send(self, output: Out) -> Awaitable[None] | None:
+        key, value = output.key, output.value
+        try:
+            if key is not None:
+                key = self._encode_key(key)
+            if value is not None:
+                value = self._encode(value)
+        except Exception as error:
+            what = "value" if key is None or isinstance(key, bytes) else "key"
+            raise EncodeError(f"{self.topic!r} can't encode a {what}: {error}") from error
+        if self.topic.dry:
+            return None
+        return self._send(Out(value, key, output.headers, output.timestamp, output.partition))
+
+    async def flush(self) -> None:
+        await self.backend.flush()
+
+    def decoder(self) -> Callable[[Sequence[Record]], Sequence[Record]] | None:
+        """What decodes a batch; None where bytes are handed over as they are."""
+        if passes_bytes(self.codec) and passes_bytes(self.key_codec):
+            return None
+        decode, decode_key = self.codec.decode, self.key_codec.decode
+
+        def decode_batch(records: Sequence[Record]) -> list[Record]:
+            try:
+                return [
+                    Record(
+                        None if r.value is None else decode(r.value),
+                        None if r.key is None else decode_key(r.key),
+                        r.topic,
+                        r.partition,
+                        r.offset,
+                        r.timestamp,
+                        r.headers,
+                    )
+                    for r in records
+                ]
+            except SlipError as error:
+                raise DecodeError(str(error)) from error
+            except Exception as error:
+                raise DecodeError(f"{type(error).__name__}: {error}") from error
+
+        return decode_batch
+
+
+def passes_bytes(codec: ICodec) -> bool:
+    """Whether decoding is the identity on bytes, so that records need not be made anew."""
+    return getattr(codec, "passes_bytes", False)
+
+
+class _Registered:
+    """A resource that is no topic, by name.
+
+    Args:
+        name: its name in the configuration.
+        conf: settings, over those of the configuration.
+        backend: the backend's name, over all configuration.
+        app: the App it belongs to; default the current one.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        name: str,
+        conf: Mapping[str, Any] | None = None,
+        *,
+        backend: str | None = None,
+        app: App | None = None,
+    ) -> None:
+        from slipcore.app import current_app
+
+        self.app = app if app is not None else current_app()
+        self.name = name
+        self.conf = dict(conf or {})
+        self._backend = backend
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def choice(self) -> Choice:
+        """Which backend it has, and why."""
+        return choose(
+            self.kind,
+            self.name,
+            plugins=self.app.plugins,
+            config=self.app.config,
+            backend=self._backend,
+            conf=self.conf,
+        )
+
+    def _make(self, contract: type[T]) -> T:
+        choice = self.choice()
+        made = choice.backend.load()(self.name, choice.options(), self.app.scope)
+        if not isinstance(made, contract):
+            raise ConfigError(
+                f"{choice.resource}: '{choice.backend.name}' of {choice.backend.owner} is no "
+                f"{contract.__name__}."
+            )
+        return made
+
+
+class Source(_Registered):
+    """A registered source that is no topic; its records are handed over as they come."""
+
+    kind = "source"
+
+    def stream(self) -> SourceStream:
+        """The source as something to read."""
+        return SourceStream(
+            self,
+            f"{self.choice().backend.name}:{self.name}",
+            self._make(ISource),  # type: ignore[type-abstract]  # the contract is to be checked
+            store=self.app.checkpoint_store,
+            assignment_timeout=self.app.limits.start,
+        )
+
+
+class Sink(_Registered):
+    """A registered sink that is no topic; it takes what a handler returns as an `Out`."""
+
+    kind = "sink"
+
+    def make(self) -> ISink:
+        """A new backend instance, not opened yet."""
+        return self._make(ISink)  # type: ignore[type-abstract]  # the contract is to be checked

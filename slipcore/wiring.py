@@ -1,0 +1,185 @@
+"""From what was declared to what runs: bindings and names become streams, lanes and open sinks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from slipcore.caching import Cache
+from slipcore.engine.bindings import Binding, compile_step
+from slipcore.engine.delivery import Lane
+from slipcore.engine.pipes import PipedLane
+from slipcore.engine.runner import Limits, Runner
+from slipcore.engine.sources import SourceStream
+from slipcore.engine.state import StateWriter
+from slipcore.engine.streams import IterableStream, PausableStream
+from slipcore.interfaces import ConfigError, ISink, ISource
+from slipcore.resources import OpenTopic, Sink, Source, Topic
+
+if TYPE_CHECKING:
+    from slipcore.app import App
+
+
+class Wiring:
+    """One run of an app: its streams, lanes and sinks, connected and not yet started."""
+
+    def __init__(self, app: App, supplied: Mapping[str, Any], limits: Limits) -> None:
+        self.app = app
+        self.streams: list[PausableStream] = []
+        self._topics: dict[Topic, OpenTopic] = {}
+        self._identities: dict[tuple[str, str, str], SourceStream] = {}
+        self._lanes: list[Lane] = []
+        self._sinks: list[ISink] = []
+        self._opened_sinks: dict[Sink, ISink] = {}
+        self._notify: Callable[[], None] = lambda: None
+        self._fail: Callable[[BaseException], None] = lambda _: None
+        for cache in list(app.caches):
+            cache.open()
+        for binding in app.bindings:
+            self._bind(binding, supplied)
+        writer = StateWriter(self._lanes)
+        self.runner = Runner(self.streams, self._lanes, self._sinks, writer, limits)
+        self._notify = writer.notify
+        self._fail = self.runner.fail
+
+    def opened(self, topic: Topic) -> OpenTopic | None:
+        return self._topics.get(topic)
+
+    def stream_of(self, source: Any) -> PausableStream | None:
+        """The stream that reads what was given to `handle`."""
+        for stream in self.streams:
+            if stream.iterable is source:
+                return stream
+        if isinstance(source, Topic) and source in self._topics:
+            return self._identities.get(self._topics[source].identity)
+        return None
+
+    def _bind(self, binding: Binding, supplied: Mapping[str, Any]) -> None:
+        check_delivery(binding)
+        sinks = [self._sink(sink) for sink in binding.sinks]
+        step = compile_step(binding, sinks, supplied)
+        to_flush = [sink for sink in sinks if isinstance(sink, ISink)]
+        self._sinks.extend(to_flush)
+        for source in binding.sources:
+            stream = self._stream(source)
+            piped = isinstance(stream, SourceStream) and bool(binding.pipe)
+            make = partial(PipedLane, pipes=binding.pipe) if piped else Lane
+            lane = make(
+                f"{self.app.name}/{binding.name}/{stream.name}",
+                step,
+                to_flush,
+                on_ready=lambda: self._notify(),
+                on_failure=lambda error: self._fail(error),
+                holds=binding.holds,
+            )
+            for cache in caches_of(binding):
+                lane.uses(cache.open().store)
+            for cache in list(self.app.caches):
+                store = cache.open().store
+                if isinstance(stream, SourceStream) and store.positions(lane.reader):
+                    lane.uses(store)
+            self._lanes.append(lane)
+            if isinstance(stream, SourceStream):
+                stream.attach(lane)
+            elif isinstance(stream, IterableStream):
+                stream.attach(lane, step, binding)
+
+    def _sink(self, sink: Any) -> Any:
+        if isinstance(sink, Topic):
+            return self._open(sink)
+        if isinstance(sink, Sink):
+            if sink not in self._opened_sinks:
+                self._opened_sinks[sink] = sink.make()
+            return self._opened_sinks[sink]
+        return sink
+
+    def _open(self, topic: Topic) -> OpenTopic:
+        if topic not in self._topics:
+            self._topics[topic] = topic.make()
+        return self._topics[topic]
+
+    def _stream(self, source: Any) -> PausableStream:
+        stream = self.stream_of(source)
+        if stream is not None:
+            return stream
+        stream = self._new_stream(source)
+        if stream not in self.streams:
+            self.streams.append(stream)
+        return stream
+
+    def _new_stream(self, source: Any) -> PausableStream:
+        if isinstance(source, Topic):
+            opened = self._open(source)
+            shared = self._identities.get(opened.identity)
+            if shared is None:
+                shared = self._identities[opened.identity] = opened.stream(self.app)
+                return shared
+            first = self._topics[shared.iterable]
+            if not opened.agrees_with(first):
+                raise ConfigError(
+                    f"Two topics '{source.name}' of group '{opened.identity[2]}' have differing "
+                    "settings; they are one source: use one Topic object, or give them groups of "
+                    "their own."
+                )
+            return shared
+        if isinstance(source, Source):
+            return source.stream()
+        name = getattr(source, "__name__", None) or type(source).__name__
+        if isinstance(source, ISource):
+            return SourceStream(
+                source,
+                name,
+                source,
+                store=self.app.checkpoint_store,
+                assignment_timeout=self.app.limits.start,
+            )
+        return IterableStream(source, name)
+
+
+def check_delivery(binding: Binding) -> None:
+    """Refuse a guarantee that nothing here can give, naming the weakest link.
+
+    Raises:
+        ConfigError: `delivery="exactly-once"`.
+    """
+    if binding.delivery == "exactly-once":
+        raise ConfigError(
+            f"Handler {binding.name} asks for delivery='exactly-once', which needs one transaction "
+            f"domain for its sources, sinks and state; {_weakest(binding)} offers none. Leave "
+            "delivery out: state is effectively once, outputs at least once."
+        )
+
+
+def _weakest(binding: Binding) -> str:
+    for thing in (*binding.sources, *binding.sinks):
+        if not isinstance(thing, (Topic, Cache)):
+            return getattr(thing, "__name__", None) or repr(thing)
+    return repr(binding.sources[0])
+
+
+def caches_of(binding: Binding) -> list[Cache]:
+    """The caches that a binding visibly uses: its sinks and what its handler refers to."""
+    found: dict[Cache, None] = {s: None for s in binding.sinks if isinstance(s, Cache)}
+    found.update(dict.fromkeys(c for c in _referred(binding.handler) if isinstance(c, Cache)))
+    return list(found)
+
+
+def _referred(handler: Any) -> Iterable[Any]:
+    handler = inspect.unwrap(handler)
+    while isinstance(handler, partial):
+        yield from handler.args
+        yield from handler.keywords.values()
+        handler = handler.func
+    owner = getattr(handler, "__self__", None)
+    if owner is None and not inspect.isroutine(handler):
+        owner, handler = handler, getattr(handler, "__call__", handler)  # noqa: B004
+    if owner is not None:
+        yield from getattr(owner, "__dict__", {}).values()
+    try:
+        seen = inspect.getclosurevars(handler)
+    except TypeError:
+        return
+    yield from seen.nonlocals.values()
+    yield from seen.globals.values()
