@@ -63,3 +63,58 @@ class TestMemoryCheckpoints(CheckpointStoreContract):
             return memory.open_checkpoint_store("checkpoints", options, scope)
 
         return make
+
+
+class TestSqliteTopic(TopicContract):
+    """Topics in a file."""
+
+    @pytest.fixture
+    def make_topic(self, scope: LocalScope) -> MakeTopic:
+        sqlite = pytest.importorskip("slipcore.backends.sqlite.topic")
+
+        def make(name: str, group: str, partitions: int, **settings: Any) -> ITopic:
+            options = sqlite.SqliteTopicOptions(group_id=group, partitions=partitions, **settings)
+            topic: ITopic = sqlite.SqliteTopic(name, options, scope)
+            return topic
+
+        return make
+
+
+class TestSqliteState(StateStoreContract):
+    """State in a file."""
+
+    @pytest.fixture
+    def make_store(self, tmp_path: Path) -> Iterator[MakeStore]:
+        sqlite = pytest.importorskip("slipcore.backends.sqlite.state")
+        scopes: list[LocalScope] = []
+
+        def make() -> IStateStore:
+            scopes.append(LocalScope("tests", tmp_path))
+            store: IStateStore = sqlite.open_state_store(
+                "cache", sqlite.SqliteStateOptions(), scopes[-1]
+            )
+            return store
+
+        yield make
+        for scope in scopes:
+            scope.close()
+
+
+class TestSqliteCheckpoints(CheckpointStoreContract):
+    """Checkpoints in a file."""
+
+    @pytest.fixture
+    def make_store(self, tmp_path: Path) -> Iterator[MakeCheckpointStore]:
+        sqlite = pytest.importorskip("slipcore.backends.sqlite.checkpoints")
+        scopes: list[LocalScope] = []
+
+        def make() -> ICheckpointStore:
+            scopes.append(LocalScope("tests", tmp_path))
+            store: ICheckpointStore = sqlite.open_checkpoint_store(
+                "checkpoints", sqlite.SqliteCheckpointOptions(), scopes[-1]
+            )
+            return store
+
+        yield make
+        for scope in scopes:
+            scope.close()
