@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipcore.interfaces import (
@@ -105,37 +105,36 @@ class StateStoreContract:
             found += [key for key, _ in chunk]
         assert found == [b"%05d" % n for n in range(1_000)]
 
-    @settings(
-        max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
-    @given(
-        changes=_CHANGES, start=st.none() | _KEYS, end=st.none() | _KEYS, backwards=st.booleans()
-    )
-    def test_it_is_a_sorted_dictionary(
-        self,
-        store: IStateStore,
-        changes: list[dict[bytes, bytes | None]],
-        start: bytes | None,
-        end: bytes | None,
-        backwards: bool,
-    ) -> None:
+    def test_it_is_a_sorted_dictionary(self, store: IStateStore) -> None:
         """Whatever is written, scans and gets see what a sorted dictionary would hold."""
-        space = f"space-{next(_spaces)}"
-        store.attach(space)
-        model: dict[bytes, bytes] = {}
-        for written in changes:
-            store.write({space: written})
-            model.update({k: v for k, v in written.items() if v is not None})
-            for key in [k for k, v in written.items() if v is None]:
-                model.pop(key, None)
-            expected = [
-                (k, model[k])
-                for k in sorted(model, reverse=backwards)
-                if (start is None or k >= start) and (end is None or k < end)
-            ]
-            assert store.scan(space, start, end, backwards=backwards) == expected
-            assert all(store.get(space, k) == model.get(k) for k in written)
-        store.detach(space)
+
+        # Made for each store: hypothesis must not mix the examples of several subclasses.
+        @settings(max_examples=50, deadline=None)
+        @given(_CHANGES, st.none() | _KEYS, st.none() | _KEYS, st.booleans())
+        def check(
+            changes: list[dict[bytes, bytes | None]],
+            start: bytes | None,
+            end: bytes | None,
+            backwards: bool,
+        ) -> None:
+            space = f"space-{next(_spaces)}"
+            store.attach(space)
+            model: dict[bytes, bytes] = {}
+            for written in changes:
+                store.write({space: written})
+                model.update({k: v for k, v in written.items() if v is not None})
+                for key in [k for k, v in written.items() if v is None]:
+                    model.pop(key, None)
+                expected = [
+                    (k, model[k])
+                    for k in sorted(model, reverse=backwards)
+                    if (start is None or k >= start) and (end is None or k < end)
+                ]
+                assert store.scan(space, start, end, backwards=backwards) == expected
+                assert all(store.get(space, k) == model.get(k) for k in written)
+            store.detach(space)
+
+        check()
 
     def test_all_or_nothing(self, store: IStateStore) -> None:
         """A write to a space that is not attached writes nothing anywhere."""

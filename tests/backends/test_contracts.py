@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from slipcore.backends import memory
+from slipcore.backends.sqlite.checkpoints import SqliteCheckpointOptions, open_checkpoint_store
+from slipcore.backends.sqlite.state import SqliteStateOptions, open_state_store
+from slipcore.backends.sqlite.topic import SqliteTopic, SqliteTopicOptions
 from slipcore.interfaces import ICheckpointStore, IStateStore, ITopic
 from slipcore.testing import (
     CheckpointStoreContract,
@@ -70,12 +73,9 @@ class TestSqliteTopic(TopicContract):
 
     @pytest.fixture
     def make_topic(self, scope: LocalScope) -> MakeTopic:
-        sqlite = pytest.importorskip("slipcore.backends.sqlite.topic")
-
         def make(name: str, group: str, partitions: int, **settings: Any) -> ITopic:
-            options = sqlite.SqliteTopicOptions(group_id=group, partitions=partitions, **settings)
-            topic: ITopic = sqlite.SqliteTopic(name, options, scope)
-            return topic
+            options = SqliteTopicOptions(group_id=group, partitions=partitions, **settings)
+            return SqliteTopic(name, options, scope)
 
         return make
 
@@ -85,15 +85,11 @@ class TestSqliteState(StateStoreContract):
 
     @pytest.fixture
     def make_store(self, tmp_path: Path) -> Iterator[MakeStore]:
-        sqlite = pytest.importorskip("slipcore.backends.sqlite.state")
         scopes: list[LocalScope] = []
 
         def make() -> IStateStore:
             scopes.append(LocalScope("tests", tmp_path))
-            store: IStateStore = sqlite.open_state_store(
-                "cache", sqlite.SqliteStateOptions(), scopes[-1]
-            )
-            return store
+            return open_state_store("cache", SqliteStateOptions(), scopes[-1])
 
         yield make
         for scope in scopes:
@@ -105,15 +101,11 @@ class TestSqliteCheckpoints(CheckpointStoreContract):
 
     @pytest.fixture
     def make_store(self, tmp_path: Path) -> Iterator[MakeCheckpointStore]:
-        sqlite = pytest.importorskip("slipcore.backends.sqlite.checkpoints")
         scopes: list[LocalScope] = []
 
         def make() -> ICheckpointStore:
             scopes.append(LocalScope("tests", tmp_path))
-            store: ICheckpointStore = sqlite.open_checkpoint_store(
-                "checkpoints", sqlite.SqliteCheckpointOptions(), scopes[-1]
-            )
-            return store
+            return open_checkpoint_store("checkpoints", SqliteCheckpointOptions(), scopes[-1])
 
         yield make
         for scope in scopes:
