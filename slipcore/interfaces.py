@@ -486,6 +486,9 @@ class ICache(metaclass=SourceSinkMeta):
 class ICodec(ABC):
     """Values to bytes and back. A null value (tombstone) never reaches a codec."""
 
+    passes_bytes: bool = False
+    """Whether `decode` gives back the bytes themselves, so that it need not be called."""
+
     @abstractmethod
     def encode(self, obj: Any) -> bytes:
         """The bytes of a value; whatever it raises is reported as an EncodeError."""

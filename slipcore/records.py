@@ -10,7 +10,7 @@ import msgspec
 Key: TypeAlias = "bool | int | float | str | bytes | tuple[Key, ...]"
 """What a cache accepts as a key. Numbers sort by value whatever their type; NaN is refused."""
 
-Headers: TypeAlias = "tuple[tuple[str, bytes], ...]"
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 """The headers of a record, in order; a name may occur more than once."""
 
 Positions: TypeAlias = Mapping[int, int]

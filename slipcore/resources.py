@@ -297,7 +297,7 @@ class OpenTopic(ISink):
 
     def decoder(self) -> Callable[[Sequence[Record]], Sequence[Record]] | None:
         """What decodes a batch; None where bytes are handed over as they are."""
-        if passes_bytes(self.codec) and passes_bytes(self.key_codec):
+        if self.codec.passes_bytes and self.key_codec.passes_bytes:
             return None
         decode, decode_key = self.codec.decode, self.key_codec.decode
 
@@ -321,11 +321,6 @@ class OpenTopic(ISink):
                 raise DecodeError(f"{type(error).__name__}: {error}") from error
 
         return decode_batch
-
-
-def passes_bytes(codec: ICodec) -> bool:
-    """Whether decoding is the identity on bytes, so that records need not be made anew."""
-    return getattr(codec, "passes_bytes", False)
 
 
 class _Registered:

@@ -58,6 +58,7 @@ class RawCodec(_Untyped):
     """Bytes as they are."""
 
     name = "raw"
+    passes_bytes = True
 
     def encode(self, obj: Any) -> bytes:
         if not isinstance(obj, bytes | bytearray | memoryview):

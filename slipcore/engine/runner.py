@@ -59,8 +59,10 @@ class Runner:
         self.started = asyncio.Event()
 
     def stop(self) -> None:
-        """Stop in order; asked for again it changes nothing."""
+        """Stop in order, from the next record on; asked for again it changes nothing."""
         self._stop.set()
+        for stream in self.streams:
+            stream.stop()
 
     def signal(self) -> None:
         """A signal to stop: in order at the first, now at the second."""

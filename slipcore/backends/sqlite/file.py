@@ -23,31 +23,40 @@ FORMAT: Final = 1
 BUSY_SECONDS: Final = 10.0
 """How long to wait while another process writes."""
 
-_SCHEMA: Final = (
-    "CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
-    " partitions INTEGER NOT NULL, keyless INTEGER NOT NULL DEFAULT 0)",
-    "CREATE TABLE partitions (topic INTEGER, partition INTEGER, next_offset INTEGER NOT NULL,"
-    " PRIMARY KEY (topic, partition)) WITHOUT ROWID",
-    "CREATE TABLE records (topic INTEGER, partition INTEGER, offset INTEGER,"
-    " timestamp INTEGER NOT NULL, key BLOB, value BLOB, headers BLOB,"
-    " PRIMARY KEY (topic, partition, offset)) WITHOUT ROWID",
-    "CREATE TABLE committed (consumer_group TEXT, topic INTEGER, partition INTEGER,"
-    " position INTEGER NOT NULL, PRIMARY KEY (consumer_group, topic, partition)) WITHOUT ROWID",
-    "CREATE TABLE epochs (consumer_group TEXT, topic INTEGER, epoch INTEGER NOT NULL,"
-    " PRIMARY KEY (consumer_group, topic)) WITHOUT ROWID",
-    "CREATE TABLE members (joined INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE,"
-    " consumer_group TEXT NOT NULL, topic INTEGER NOT NULL, instance_id TEXT,"
-    " session_timeout REAL NOT NULL)",
-    "CREATE TABLE leases (consumer_group TEXT, topic INTEGER, partition INTEGER,"
-    " token TEXT NOT NULL, epoch INTEGER NOT NULL,"
-    " PRIMARY KEY (consumer_group, topic, partition)) WITHOUT ROWID",
-    "CREATE TABLE spaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE entries (space INTEGER, key BLOB, value BLOB NOT NULL,"
-    " PRIMARY KEY (space, key)) WITHOUT ROWID",
-    "CREATE TABLE positions (reader TEXT, partition INTEGER, position INTEGER NOT NULL,"
-    " PRIMARY KEY (reader, partition)) WITHOUT ROWID",
-    "CREATE TABLE checkpoints (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID",
-)
+_SCHEMA: Final = """
+CREATE TABLE topics (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL,
+    keyless INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE partitions (
+    topic INTEGER, partition INTEGER, next_offset INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition)) WITHOUT ROWID;
+CREATE TABLE records (
+    topic INTEGER, partition INTEGER, offset INTEGER, timestamp INTEGER NOT NULL,
+    key BLOB, value BLOB, headers BLOB,
+    PRIMARY KEY (topic, partition, offset)) WITHOUT ROWID;
+CREATE TABLE committed (
+    consumer_group TEXT, topic INTEGER, partition INTEGER, position INTEGER NOT NULL,
+    PRIMARY KEY (consumer_group, topic, partition)) WITHOUT ROWID;
+CREATE TABLE epochs (
+    consumer_group TEXT, topic INTEGER, epoch INTEGER NOT NULL,
+    PRIMARY KEY (consumer_group, topic)) WITHOUT ROWID;
+CREATE TABLE members (
+    joined INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE,
+    consumer_group TEXT NOT NULL, topic INTEGER NOT NULL, instance_id TEXT,
+    session_timeout REAL NOT NULL);
+CREATE TABLE leases (
+    consumer_group TEXT, topic INTEGER, partition INTEGER, token TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    PRIMARY KEY (consumer_group, topic, partition)) WITHOUT ROWID;
+CREATE TABLE spaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE entries (
+    space INTEGER, key BLOB, value BLOB NOT NULL,
+    PRIMARY KEY (space, key)) WITHOUT ROWID;
+CREATE TABLE positions (
+    reader TEXT, partition INTEGER, position INTEGER NOT NULL,
+    PRIMARY KEY (reader, partition)) WITHOUT ROWID;
+CREATE TABLE checkpoints (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID
+"""
 
 _ADVICE: Final = {
     sqlite3.SQLITE_FULL: "free some space, then it can be tried again",
@@ -253,7 +262,7 @@ def _claim(db: sqlite3.Connection, path: Path) -> None:
         return
     db.execute("BEGIN IMMEDIATE")
     if _is_fresh(db, path):  # another process may have been faster
-        for statement in _SCHEMA:
+        for statement in _SCHEMA.split(";"):
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {FORMAT}")

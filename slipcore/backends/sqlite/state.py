@@ -67,7 +67,7 @@ class SqliteStateStore(IStateStore):
     def _claim(self, space: str) -> int:
         from slipcore.backends.sqlite.locks import take_lock
 
-        digest = hashlib.sha256(space.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = hashlib.sha256(space.encode()).hexdigest()
         path = Path(f"{self._file.path}-locks") / digest[:32]
         try:
             claim = take_lock(path)

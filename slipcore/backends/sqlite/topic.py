@@ -116,6 +116,8 @@ class SqliteTopic(ITopic):
         if file is None:
             return
         self._next.clear()
+        self._misplaced.clear()
+        self._paused = frozenset()
         self._refresh()
         self._moved.set()
         if log is not None:

@@ -1,0 +1,1 @@
+"""The built-in backends, registered through the same hooks as everybody's."""
