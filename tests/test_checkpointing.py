@@ -2,8 +2,9 @@
 
 import asyncio
 import doctest
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import slipcore.checkpointing
 import slipcore.dependencies
+from slipcore.app import App, use_app
 from slipcore.checkpointing import Checkpoint, Dependency
 from slipcore.interfaces import ConfigError, ICache, ICheckpointStore, StateFormatError
 
@@ -321,7 +323,6 @@ def test_a_dependent_that_nobody_reads_is_an_error(process: Restartable) -> None
     with pytest.raises(ConfigError, match=r"Checkpoint\('c'\) can't pause 'dependent'"):
         pulse(c, at(11))
     assert c["d"].is_down is False
-    checkpoint(dependency(), pause_dependent=False)
 
 
 def test_an_unbound_dependent_that_is_not_paused_is_none(process: Restartable) -> None:
@@ -388,7 +389,8 @@ def test_the_dependent_waits_for_the_recovery_callback(process: Restartable) -> 
         await c.check_pulse(at(11))
         first = asyncio.ensure_future(c.heartbeat(at(12)))
         await asyncio.sleep(0)
-        assert (await c.heartbeat(at(12, 1)))["is_late"] is True
+        second = await asyncio.wait_for(c.heartbeat(at(12, 1)), 5)
+        assert second["is_late"] is True
         assert process.app.calls == ["pause dependent"]
         going_back.set()
         assert (await first)["is_late"] is False
@@ -461,6 +463,79 @@ def test_a_dependency_saves_itself_where_it_is_told(process: Restartable) -> Non
     other = dependency("other")
     other.load(cache, "_")
     assert other.checkpoint_marker is None
+
+
+def test_an_app_starts_with_its_dependent_paused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart in a downtime, no record passes before the dependency has caught up."""
+    monkeypatch.chdir(tmp_path)
+    events: list[Any] = []
+
+    async def pulses() -> AsyncIterator[int]:
+        for marker in (31, 32):
+            yield marker
+
+    async def beats() -> AsyncIterator[int]:
+        for marker in (25, 31):
+            await asyncio.sleep(0.05)
+            yield marker
+
+    def make() -> tuple[App, Checkpoint]:
+        app = App("shop")
+        former = use_app(app)
+        dependent, source = pulses(), beats()
+        c = Checkpoint(
+            "c",
+            dependent,
+            [Dependency("d", source, downtime_threshold=10)],
+            recovery_callback=lambda c, d: events.append(("up", d.checkpoint_state)),
+        )
+        use_app(former)
+
+        @app.handle(dependent)
+        async def pulse(marker: int) -> None:
+            events.append(("pulse", marker, await c.check_pulse(marker)))
+
+        @app.handle(source)
+        async def beat(marker: int) -> None:
+            events.append(("beat", (await c.heartbeat(marker))["is_late"]))
+
+        return app, c
+
+    async def main() -> None:
+        app, c = make()
+        await c.heartbeat(10)
+        assert await c.check_pulse(30, offset=7) == 20
+        app.close()
+        app, c = make()
+        await asyncio.wait_for(app.stream(), 10)
+        app.close()
+
+    asyncio.run(main())
+    assert events == [
+        ("beat", True),
+        ("up", {"offset": 7}),
+        ("beat", False),
+        ("pulse", 31, None),
+        ("pulse", 32, None),
+    ]
+
+
+def test_an_app_refuses_a_dependent_that_no_handler_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start fails and names the checkpoint, before anything is read."""
+    monkeypatch.chdir(tmp_path)
+    app = App("shop")
+    former = use_app(app)
+    bound = nothing()
+    Checkpoint("c", nothing(), [Dependency("d", bound)])
+    use_app(former)
+    app.handle(bound)(lambda msg: None)
+    with pytest.raises(ConfigError, match=r"Checkpoint\('c'\) can't pause"):
+        asyncio.run(app.stream())
+    app.close()
 
 
 EVENTS = st.lists(st.tuples(st.sampled_from(["pulse", "a", "b"]), st.integers(0, 60)), max_size=40)

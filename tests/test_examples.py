@@ -1,0 +1,209 @@
+"""Every example is run as it is documented, and prints what it says."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+DEADLINE = 30
+"""Seconds that any of them may take, on a busy machine."""
+
+
+def environment() -> dict[str, str]:
+    """Without settings that would lead an example away from its embedded backend."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SLIP_")}
+    return kept | {"PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+
+
+def run(name: str, cwd: Path, *args: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *args],
+        check=False,
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The fish comes with every tick."""
+    assert run("demo.py", tmp_path) == ["🐟 - blub"] * 3
+
+
+def test_timer(tmp_path: Path) -> None:
+    """A time a second, each later than the one before."""
+    lines = run("timer.py", tmp_path)
+    assert len(set(lines)) == 3
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d", line) for line in lines)
+
+
+def test_yield(tmp_path: Path) -> None:
+    """Two results for 0, one for even numbers, none for odd ones."""
+    assert run("yield_.py", tmp_path) == ["zero: 0", "even: 0", "even: 2", "even: 4"]
+
+
+def test_cache(tmp_path: Path) -> None:
+    """Keys come in order, and the second run finds what the first has left."""
+    for _ in range(2):
+        assert run("cache.py", tmp_path) == ["phone 📞", "prize 🏆", "🐟"]
+
+
+@pytest.mark.parametrize(
+    ("pipes", "lines"),
+    [
+        (["pairwise"], ["(0, 1)", "(1, 2)", "(2, 3)", "(3, 4)"]),
+        (["accumulate"], ["0", "1", "3", "6", "10"]),
+        (["accumulate", "pairwise"], ["(0, 1)", "(1, 3)", "(3, 6)", "(6, 10)"]),
+    ],
+    ids=lambda value: "+".join(value),
+)
+def test_pipes(tmp_path: Path, pipes: list[str], lines: list[str]) -> None:
+    """Each pipe, and both, as in the table."""
+    assert run("pipes.py", tmp_path, *pipes) == lines
+
+
+def test_shared_source(tmp_path: Path) -> None:
+    """Both handlers see each item before the next one is pulled."""
+    assert run("shared_source.py", tmp_path) == [
+        "first: 🏆",
+        "second: 🏆",
+        "first: 📞",
+        "second: 📞",
+        "first: 🐟",
+        "second: 🐟",
+    ]
+
+
+def test_sliding_window(tmp_path: Path) -> None:
+    """Each event's window, and the same in a second run."""
+    expected = [
+        "Sliding window ending at 0.0: {'🏆': 1}",
+        "Sliding window ending at 0.5: {'🏆': 1, '📞': 1}",
+        "Sliding window ending at 1.0: {'🏆': 1, '📞': 1, '🐟': 1}",
+        "Sliding window ending at 2.0: {'🏆': 1, '📞': 1, '🐟': 1, '👌': 1}",
+        "Sliding window ending at 3.5: {'📞': 1, '🐟': 1, '👌': 1, '🏆': 1}",
+        "Sliding window ending at 4.0: {'🐟': 1, '👌': 1, '🏆': 1, '📞': 1}",
+        "Sliding window ending at 5.0: {'👌': 1, '🏆': 1, '📞': 1, '🐟': 1}",
+        "Sliding window ending at 5.5: {'🏆': 1, '📞': 1, '🐟': 1, '👌': 1}",
+    ]
+    for _ in range(2):
+        assert run("sliding_window.py", tmp_path) == expected
+
+
+def test_joins(tmp_path: Path) -> None:
+    """Each activity meets the weather of its hour."""
+    assert run("joins.py", tmp_path) == [
+        "The weather during swimming was 🌞",
+        "The weather during walking home was ⛅",
+        "The weather during shopping was 🌦️",
+        "The weather during lunch was 🌧",
+    ]
+
+
+def test_synchronization(tmp_path: Path) -> None:
+    """The downtime is found, the stream paused, and the faulty enrichment corrected."""
+    assert run("synchronization.py", tmp_path) == [
+        "The weather during swimming was 🌞",
+        "\tKilling weather stream on purpose",
+        "The weather during walking home was ⛅",
+        "\tThe stream is automatically paused.",
+        "\tDowntime detected: 1:30:00, (could cause faulty enrichment)",
+        "The weather during shopping was ⛅",
+        "\tRecovering the weather stream",
+        "\tDowntime resolved, going back to offset {'0': 2} for reprocessing.",
+        "The weather during shopping was 🌦️",
+        "The weather during lunch was 🌧",
+    ]
+
+
+def test_custom_codec(tmp_path: Path) -> None:
+    """What was compressed on the way in comes out as it was."""
+    assert run("custom_codec.py", tmp_path) == ["{'msg': '🐟'}"]
+
+
+@contextmanager
+def endpoint(cwd: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "endpoint.py"), str(port)],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        yield server, port
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def listen(port: int) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    """A client of the updates, as soon as the server answers."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        try:
+            connection.request("GET", "/updates")
+            return connection, connection.getresponse()
+        except ConnectionRefusedError:
+            connection.close()
+            assert time.monotonic() < deadline, "the endpoint does not answer"
+            time.sleep(0.05)
+
+
+def hang_up(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    connection.close()
+    response.close()
+
+
+def update(response: http.client.HTTPResponse) -> str:
+    return response.readline().decode().strip()
+
+
+def test_endpoint(tmp_path: Path) -> None:
+    """Clients come and go while it streams; SIGTERM ends it in order."""
+    with endpoint(tmp_path) as (server, port):
+        first, first_updates = listen(port)
+        second, second_updates = listen(port)
+        assert first_updates.status == 200
+        assert first_updates.getheader("content-type", "").startswith("text/event-stream")
+        seen = {update(first_updates), update(second_updates)}
+        assert all(re.fullmatch(r"\d\d:\d\d:\d\d", one) for one in seen)
+        hang_up(first, first_updates)
+        seen |= {update(second_updates), update(second_updates)}
+        assert len(seen) >= 3
+        hang_up(second, second_updates)
+        server.send_signal(signal.SIGTERM)
+        out, err = server.communicate(timeout=DEADLINE)
+    assert server.returncode == 0, err
+    assert "Traceback" not in err
+    assert re.match(r"\('time', '\d\d:\d\d:\d\d'\)\n", out)
+
+
+def test_endpoint_does_not_wait_for_listeners(tmp_path: Path) -> None:
+    """SIGINT ends it within its deadline though a client would listen for ever."""
+    with endpoint(tmp_path) as (server, port):
+        connection, updates = listen(port)
+        update(updates)
+        server.send_signal(signal.SIGINT)
+        _, err = server.communicate(timeout=DEADLINE)
+        hang_up(connection, updates)
+    assert server.returncode == 0, err
