@@ -1,5 +1,5 @@
 """A checkpoint finds a stream down, pauses the one that needs it, and corrects what went wrong.
-Run it: python synchronization.py
+Run it in an empty directory (topic and checkpoint outlive it): python synchronization.py
 """
 
 from asyncio import run, sleep
