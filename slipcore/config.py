@@ -1,315 +1,201 @@
-"""Configuration: slip.toml, over it the environment, over it code; each value with its origin."""
+"""Configuration: slip.toml, or [tool.slip] in pyproject.toml, and over it the environment."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import os
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, get_type_hints
-from urllib.parse import urlsplit
+from typing import Final
 
-import msgspec
-
+from slipcore.configfile import ConfigFile, find
 from slipcore.errors import ConfigError
-from slipcore.records import Secret
+from slipcore.settings import ENVIRONMENT, Setting, hint, mask, merge, validate
 
-TABLES: Final = ("topics", "sources", "sinks", "caches", "codecs", "checkpoint_stores")
-"""Tables of resources by name, as in [topics.orders]."""
+__all__ = ["Config", "Setting", "mask", "merge", "validate"]
 
-_DEFAULTS: Final = ("topic", "cache", "codec", "checkpoint_store")
-_SECTIONS: Final = ("app", "defaults", *TABLES)
-_ENVIRONMENT: Final = re.compile(r"SLIP_([A-Z_]+?)__(.+)")
-_SECRET_NAME: Final = re.compile(r"password|passwd|secret|token|credential|api_?key", re.IGNORECASE)
-_FROM_ENVIRONMENT: Final = "environment "
+STATE_DIR: Final = ".slip"
 
+SINGLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "app": ("name",),
+    "defaults": ("topic", "cache", "codec", "checkpoint_store"),
+}
+"""Sections that hold settings; each is the name of something."""
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A value and where it comes from: "slip.toml:4", "environment SLIP_APP__NAME", "code"."""
+TABLES: Final = ("topics", "caches", "sources", "sinks", "codecs", "checkpoint_stores")
+"""Sections that hold resources, which hold settings."""
 
-    value: Any
-    origin: str
+NAMES: Final = ("backend", "codec", "key_codec")
+"""Settings of resources that are the name of something."""
+
+SECTIONS: Final = (*SINGLES, *TABLES)
+
+_PREFIX: Final = "SLIP_"
+_SEPARATOR: Final = "__"
+
+_Entries = dict[str, dict[str, Setting]]
 
 
 class Config:
-    """What the file and the environment say.
+    """What was configured, from the file and from the environment.
 
     Attributes:
-        path: the file, None where there is none.
-        root: its directory, else the working directory.
-        app_name: `[app] name`.
+        root: the directory of the file, else the working directory.
+        path: the file; None: there is none.
     """
 
-    def __init__(self, path: Path | None, root: Path, sections: _Sections) -> None:
-        self.path = path
+    def __init__(self, root: Path, path: Path | None = None) -> None:
         self.root = root
-        self.app_name = sections.app.get("name")
-        self._sections = sections
+        self.path = path
+        self._singles: _Entries = {section: {} for section in SINGLES}
+        self._tables: dict[str, _Entries] = {table: {} for table in TABLES}
+        self._variables: dict[str, _Entries] = {table: {} for table in TABLES}
+        self._spelled: dict[tuple[str, str], str] = {}
 
     @classmethod
-    def load(
-        cls, cwd: Path | str | None = None, environ: Mapping[str, str] | None = None
-    ) -> Config:
-        """Read slip.toml, or [tool.slip] of pyproject.toml, in a directory or the next above it.
+    def load(cls, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+        """Read the file of the working directory, or of its nearest parent that has one.
 
         Args:
-            cwd: where to look; default the working directory.
-            environ: default the process's environment.
+            cwd: where to look first; None: the working directory.
+            environ: None: the environment of the process.
 
         Raises:
-            ConfigError: the file or a variable is wrong.
+            ConfigError: a file with an error; a section, setting or variable that is not known.
         """
-        directory = Path(cwd) if cwd is not None else Path.cwd()
-        path, document = _find(directory)
-        sections = _Sections()
-        if path is not None:
-            sections.add_file(path, document)
-        sections.add_environment(os.environ if environ is None else environ)
-        return cls(path, path.parent if path is not None else directory, sections)
+        cwd = (Path.cwd() if cwd is None else Path(cwd)).absolute()
+        file = find(cwd)
+        config = cls(cwd) if file is None else cls(file.path.parent, file.path)
+        if file is not None:
+            config._take_file(file)
+        config._take_environment(os.environ if environ is None else environ)
+        return config
 
     @property
     def state_dir(self) -> Path:
         """Where embedded state lives."""
-        return self.root / ".slip"
+        return self.root / STATE_DIR
+
+    @property
+    def app_name(self) -> Setting | None:
+        """The app's name, where it is configured."""
+        return self._singles["app"].get("name")
 
     def default(self, kind: str) -> Setting | None:
-        """The backend of `[defaults]` for a kind of resource."""
-        return self._sections.defaults.get(kind)
+        """The name that resources of a kind get which have none of their own.
 
-    def names(self, table: str) -> list[str]:
-        """The resources that the file has an entry for."""
-        return list(self._sections.tables[table])
+        Args:
+            kind: "topic", "cache", "codec" or "checkpoint_store".
+        """
+        return self._singles["defaults"].get(kind)
 
-    def entry(self, table: str, name: str) -> dict[str, Setting]:
-        """The settings of a resource: the file's, with the environment's over them.
+    def entry(self, kind: str, name: str) -> dict[str, Setting]:
+        """The settings of one resource.
+
+        Args:
+            kind: its table, e.g. "topics".
+            name: as in code.
 
         Raises:
-            ConfigError: an environment variable fits this resource and another one.
+            ConfigError: a variable stands for this resource and for another one.
         """
-        settings = dict(self._sections.tables[table].get(name, {}))
-        folded = _fold(name)
-        variables = self._sections.variables[table].get(folded, {})
-        if variables:
-            alike = [n for n in self._sections.tables[table] if _fold(n) == folded and n != name]
-            if alike:
-                origin = next(iter(variables.values())).origin
+        return merge(self._tables[kind].get(name, {}), self._overrides(kind, name))
+
+    def _overrides(self, kind: str, name: str) -> Mapping[str, Setting]:
+        spelling = _spell(name)
+        found = self._variables[kind].get(spelling, {})
+        other = self._spelled.setdefault((kind, spelling), name)
+        if found and other != name:
+            variable = next(iter(found.values())).origin.removeprefix(ENVIRONMENT)
+            raise ConfigError(
+                f"{variable} stands for both '{other}' and '{name}' of [{kind}]: rename one of "
+                "them, or configure them in slip.toml."
+            )
+        return found
+
+    def _take_file(self, file: ConfigFile) -> None:
+        for section, entries in file.content.items():
+            at = file.origin(section)
+            if section not in SECTIONS:
                 raise ConfigError(
-                    f"{origin} fits both [{table}.{name}] and [{table}.{alike[0]}]: rename one, or "
-                    "write the setting into the file."
+                    f"{at}: there is no section [{section}]. {hint(section, SECTIONS)}"
                 )
-        settings.update(variables)
-        return settings
-
-
-class _Sections:
-    """The parts of the configuration, each value with its origin."""
-
-    def __init__(self) -> None:
-        self.app: dict[str, Setting] = {}
-        self.defaults: dict[str, Setting] = {}
-        self.tables: dict[str, dict[str, dict[str, Setting]]] = {table: {} for table in TABLES}
-        self.variables: dict[str, dict[str, dict[str, Setting]]] = {table: {} for table in TABLES}
-
-    def add_file(self, path: Path, document: Mapping[str, Any]) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for section, content in document.items():
-            if section not in _SECTIONS:
-                raise ConfigError(
-                    f"{path.name} has a section [{section}], which slipcore does not know"
-                    f"{_nearest(section, _SECTIONS)}."
-                )
-            if not isinstance(content, dict):
-                raise ConfigError(f"{path.name}: {section} is a section, write [{section}].")
-            if section in TABLES:
-                self._add_resources(path, section, content, lines)
+            if not isinstance(entries, dict):
+                raise ConfigError(f"{at}: {section} is to be a table, [{section}].")
+            if section in SINGLES:
+                self._singles[section] = file.settings(entries, section)
+                _check_single(section, self._singles[section])
                 continue
-            known = ("name",) if section == "app" else _DEFAULTS
-            for key, value in content.items():
-                self._set(section, key, Setting(value, _origin(path, lines, section, key)), known)
+            for name, settings in entries.items():
+                if not isinstance(settings, dict):
+                    raise ConfigError(
+                        f"{file.origin(section, name)}: '{name}' is to be a table, "
+                        f"[{section}.{name}]. What all share stands under [defaults]."
+                    )
+                self._tables[section][name] = file.settings(settings, section, name)
+                _check_names(self._tables[section][name])
 
-    def _add_resources(
-        self, path: Path, table: str, content: Mapping[str, Any], lines: list[str]
-    ) -> None:
-        for name, settings in content.items():
-            if not isinstance(settings, dict):
-                raise ConfigError(
-                    f"{path.name}: {name} under [{table}] is a resource, write [{table}.{name}]."
-                )
-            self.tables[table][name] = {
-                key: Setting(value, _origin(path, lines, f"{table}.{name}", key))
-                for key, value in settings.items()
-            }
+    def _take_environment(self, environ: Mapping[str, str]) -> None:
+        seen: dict[tuple[str, str, str], str] = {}
+        for variable, value in environ.items():
+            if not variable.startswith(_PREFIX) or _SEPARATOR not in variable:
+                continue
+            place = section, name, key = _parse(variable)
+            other = seen.setdefault(place, variable)
+            if other != variable:
+                raise ConfigError(f"{other} and {variable} are the same setting: unset one.")
+            entry = {key: Setting(value, ENVIRONMENT + variable)}
+            if section in SINGLES:
+                _check_single(section, entry)
+                self._singles[section].update(entry)
+            else:
+                _check_names(entry)
+                self._variables[section].setdefault(name, {}).update(entry)
+        for table, entries in self._tables.items():
+            for name in entries:
+                self._overrides(table, name)  # two of the file that one variable stands for
 
-    def _set(self, section: str, key: str, setting: Setting, known: Iterable[str]) -> None:
+
+def _check_single(section: str, settings: Mapping[str, Setting]) -> None:
+    known = SINGLES[section]
+    for key, setting in settings.items():
         if key not in known:
             raise ConfigError(
-                f"{setting.origin}: [{section}] has no setting {key}{_nearest(key, known)}."
+                f"{setting.origin}: [{section}] has no setting '{key}'. {hint(key, known)}"
             )
-        if not isinstance(setting.value, str):
-            raise ConfigError(
-                f"{setting.origin}: {key} of [{section}] is a string, not {setting.value!r}."
-            )
-        (self.app if section == "app" else self.defaults)[key] = setting
-
-    def add_environment(self, environ: Mapping[str, str]) -> None:
-        for variable, value in environ.items():
-            match = _ENVIRONMENT.fullmatch(variable)
-            if match is None:
-                continue
-            section, rest = match[1].lower(), match[2]
-            setting = Setting(value, _FROM_ENVIRONMENT + variable)
-            if section in ("app", "defaults"):
-                known = ("name",) if section == "app" else _DEFAULTS
-                self._set(section, rest.lower(), setting, known)
-            elif section in TABLES:
-                name, _, key = rest.rpartition("__")
-                if not name:
-                    raise ConfigError(
-                        f"The environment variable {variable} names no setting: it is "
-                        f"SLIP_{match[1]}__<NAME>__<SETTING>."
-                    )
-                self.variables[section].setdefault(_fold(name), {})[key.lower()] = setting
-            else:
-                raise ConfigError(
-                    f"The environment variable {variable} names no section: {section} is none of "
-                    f"{', '.join(_SECTIONS)}."
-                )
+        _check_name(key, setting)
 
 
-def _find(directory: Path) -> tuple[Path | None, dict[str, Any]]:
-    for candidate in (directory.absolute(), *directory.absolute().parents):
-        path = candidate / "slip.toml"
-        if path.is_file():
-            return path, _parse(path)
-        project = candidate / "pyproject.toml"
-        if project.is_file():
-            section = _parse(project).get("tool", {}).get("slip")
-            if section is not None:
-                return project, section
-    return None, {}
+def _check_names(settings: Mapping[str, Setting]) -> None:
+    for key in NAMES:
+        if key in settings:
+            _check_name(key, settings[key])
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no valid TOML: {error}.") from error
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}.") from error
+def _check_name(key: str, setting: Setting) -> None:
+    if not isinstance(setting.value, str) or not setting.value:
+        raise ConfigError(f"{setting.origin}: {key} is to be a name, a string that is not empty.")
 
 
-def _origin(path: Path, lines: list[str], section: str, key: str) -> str:
-    """File and line of a setting, or the file where it is written in another way."""
-    if path.name == "pyproject.toml":
-        section = f"tool.slip.{section}"
-    inside = False
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if text.startswith("["):
-            inside = text.partition("]")[0].strip("[ ").replace('"', "") == section
-        elif inside and re.match(rf'"?{re.escape(key)}"?\s*=', text):
-            return f"{path.name}:{number}"
-    return path.name
+def _spell(name: str) -> str:
+    """A resource's name as it stands in a variable."""
+    return re.sub("[^A-Za-z0-9]", "_", name).upper()
 
 
-def _fold(name: str) -> str:
-    """A name as an environment variable can spell it."""
-    return re.sub(r"[^A-Z0-9]", "_", name.upper())
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
-
-
-def merge(*layers: Mapping[str, Setting]) -> dict[str, Setting]:
-    """The settings of all layers, later ones over earlier ones."""
-    merged: dict[str, Setting] = {}
-    for layer in layers:
-        merged.update(layer)
-    return merged
-
-
-def mask(settings: Mapping[str, Setting]) -> dict[str, Any]:
-    """The values as they may be printed: what is or looks like a secret is ***."""
-    return {key: _masked(key, setting.value) for key, setting in settings.items()}
-
-
-def _masked(key: str, value: Any) -> Any:
-    if isinstance(value, Secret) or _SECRET_NAME.search(key):
-        return "***"
-    if isinstance(value, dict):
-        return {inner: _masked(str(inner), v) for inner, v in value.items()}
-    if isinstance(value, str) and "://" in value:
-        password = urlsplit(value).password
-        return value.replace(f":{password}@", ":***@") if password else value
-    if value is None or isinstance(value, str | int | float | bool | list | tuple):
-        return value
-    return repr(value)
-
-
-def validate(options_type: type | None, settings: Mapping[str, Setting], resource: str) -> Any:
-    """The options that the settings make.
-
-    Args:
-        options_type: a msgspec Struct or a dataclass; None takes no settings.
-        resource: what to call it in messages, "topic 'orders'".
-
-    Raises:
-        ConfigError: an unknown, missing or mistyped setting, with its origin.
-    """
-    fields = _fields(options_type)
-    for key, setting in settings.items():
-        if key not in fields:
-            what = _nearest(key, fields) if fields else "; it has none"
-            raise ConfigError(f"{resource} has no setting {key} ({setting.origin}){what}.")
-    if options_type is None:
-        return None
-    values = {
-        key: _convert(setting, fields[key], key, resource) for key, setting in settings.items()
-    }
-    try:
-        return options_type(**values)
-    except ValueError as error:
-        origins = ", ".join(sorted({setting.origin for setting in settings.values()}))
-        raise ConfigError(f"{resource}: {error} ({origins}).") from error
-    except TypeError as error:
-        missing = re.findall(r"'(\w+)'", str(error))
-        needed = ", ".join(missing) or str(error)
-        raise ConfigError(f"{resource} needs the setting {needed}.") from error
-
-
-def _fields(options_type: type | None) -> dict[str, Any]:
-    if options_type is None:
-        return {}
-    hints = get_type_hints(options_type, include_extras=True)
-    if dataclasses.is_dataclass(options_type):
-        return {f.name: hints[f.name] for f in dataclasses.fields(options_type)}
-    return {f.name: hints[f.name] for f in msgspec.structs.fields(options_type)}
-
-
-def _convert(setting: Setting, kind: Any, key: str, resource: str) -> Any:
-    strict = not setting.origin.startswith(_FROM_ENVIRONMENT)
-    try:
-        return msgspec.convert(setting.value, kind, strict=strict, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        secret = _SECRET_NAME.search(key)
-        shown = "" if secret else f", not {setting.value!r}"
-        reason = str(error).partition(" - at")[0]
+def _parse(variable: str) -> tuple[str, str, str]:
+    """Section, resource ("" for `app` and `defaults`) and setting of a variable."""
+    section, _, rest = variable.removeprefix(_PREFIX).partition(_SEPARATOR)
+    section = section.lower()
+    if section not in SECTIONS:
         raise ConfigError(
-            f"{resource}: {key} ({setting.origin}) is wrong{shown}: {reason}."
-        ) from error
-
-
-def _decode(kind: type, value: Any) -> Any:
-    if isinstance(value, kind):
-        return value
-    if kind in (Secret, Path) and isinstance(value, str):
-        return kind(value)
-    raise ValueError(f"Expected {kind.__name__}")
+            f"environment {variable}: there is no section '{section}'. {hint(section, SECTIONS)}"
+        )
+    name, _, setting = rest.rpartition(_SEPARATOR)
+    if section in SINGLES and not name:
+        return section, "", setting.lower()
+    if section in TABLES and name and setting:
+        return section, name.upper(), setting.lower()
+    form = "SETTING" if section in SINGLES else "NAME__SETTING"
+    raise ConfigError(
+        f"environment {variable}: it is to be {_PREFIX}{section.upper()}{_SEPARATOR}{form}."
+    )

@@ -68,7 +68,7 @@ def register_caches(register: Register) -> None:
 
 @hookspec
 def register_codecs(register: Register) -> None:
-    """Register factories `(options, type) -> ICodec`; `type` is what values decode into, or None."""
+    """Register factories `(options, type) -> ICodec`; type: what values decode into, or None."""
 
 
 @hookspec

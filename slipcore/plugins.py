@@ -1,387 +1,244 @@
-"""Plugins: found by entry point, loaded one by one, each at its own risk; names become backends."""
+"""Plugins: found, isolated from each other, and listed; a name becomes a backend."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final, Protocol
 
-import pluggy
-
-from slipcore import hookspecs
 from slipcore.errors import (
     BackendConflictError,
-    MissingDependencyError,
+    ConfigError,
     PluginLoadError,
     UnknownBackendError,
 )
+from slipcore.known import KNOWN, Known, backend_of_setting, claimant
+from slipcore.registry import KINDS, Backend, PluginInfo, Registry, words
+from slipcore.settings import hint, nearest
 
-if sys.version_info >= (3, 12):
-    from importlib.metadata import EntryPoint, entry_points
-else:
-    from importlib_metadata import EntryPoint, entry_points
+__all__ = [
+    "KINDS",
+    "Backend",
+    "PluginInfo",
+    "Plugins",
+    "backend_of_setting",
+    "claimant",
+]
 
 logger = logging.getLogger(__name__)
 
 GROUP: Final = "slipcore"
-KINDS: Final = ("source", "sink", "cache", "codec", "checkpoint_store")
-_BUILTIN: Final = "slipcore:builtin"
-
-_KAFKA_SETTINGS: Final = frozenset(
-    {
-        "acks", "api_version", "bootstrap_servers", "client_id", "compression_type",
-        "connections_max_idle_ms", "enable_idempotence", "fetch_max_bytes", "fetch_max_wait_ms",
-        "fetch_min_bytes", "heartbeat_interval_ms", "isolation_level", "linger_ms",
-        "max_batch_size", "max_partition_fetch_bytes", "max_poll_interval_ms", "max_request_size",
-        "metadata_max_age_ms", "rebalance_timeout_ms", "request_timeout_ms", "retry_backoff_ms",
-        "sasl_kerberos_domain_name", "sasl_kerberos_service_name", "sasl_mechanism",
-        "sasl_oauth_token_provider", "sasl_plain_password", "sasl_plain_username",
-        "security_protocol", "session_timeout_ms", "ssl_context", "transactional_id",
-    }
-)  # fmt: skip
+CORE: Final = "slipcore"
+BUILTIN: Final = "builtin"
+EVERY: Final = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A backend of a distribution that may not be installed."""
+class EntryPoint(Protocol):
+    """What announces a plugin: `importlib.metadata.EntryPoint`, of any version of it."""
 
-    distribution: str
-    source_tree: str
-    settings: frozenset[str] = frozenset()
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def dist(self) -> Any:
+        """The distribution, with `name` and `version`; None where it is not known."""
 
-
-_KNOWN: Final = {
-    "kafka": _Known("slip-kafka", "plugins/slip_kafka", _KAFKA_SETTINGS),
-    "rocks": _Known("slip-rocks", "plugins/slip_rocks"),
-    "redis": _Known("slip-redis", "plugins/slip_redis"),
-    "avro": _Known("slip-avro", "plugins/slip_avro"),
-}
-"""What brings the names that are not built in, and which settings only they have."""
-
-
-def backend_of_setting(setting: str) -> str | None:
-    """The one backend that has a setting of this name, if it is known."""
-    return next((name for name, known in _KNOWN.items() if setting in known.settings), None)
-
-
-def claimant(settings: Iterable[str]) -> str | None:
-    """The backend that claims a topic with these settings, if one does."""
-    return next((name for s in settings if (name := backend_of_setting(s))), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """One registered name.
-
-    Attributes:
-        owner: distribution and entry point, "slip-kafka:kafka".
-        summary: one line for listings.
-    """
-
-    kind: str
-    name: str
-    factory: Callable[..., Any] | str
-    options: type | str | None
-    summary: str
-    owner: str
-    distribution: str
-    version: str
-
-    def load(self) -> Callable[..., Any]:
-        """The factory, imported if it has not been yet.
-
-        Raises:
-            MissingDependencyError: a library that the backend stands on is not installed.
-            PluginLoadError: the plugin names something that is not there.
-        """
-        factory: Callable[..., Any] = self._import(self.factory)
-        return factory
-
-    def options_type(self) -> type | None:
-        """The class of its settings; None where it has none. Raises as `load`."""
-        if self.options is None:
-            return None
-        options: type = self._import(self.options)
-        return options
-
-    def _import(self, what: Any) -> Any:
-        if not isinstance(what, str):
-            return what
-        module, _, attribute = what.partition(":")
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            own = module.partition(".")[0]
-            if error.name is None or error.name.partition(".")[0] == own:
-                raise PluginLoadError(
-                    f"Backend {self.name} of {self.owner} names {what}, which can't be imported: "
-                    f"{error}. Report it to the authors of {self.distribution}."
-                ) from error
-            raise MissingDependencyError(
-                f"Backend {self.name} needs the library {error.name.partition('.')[0]}, which is "
-                f"not installed; {self.distribution} depends on it: install that again."
-            ) from error
-        except AttributeError as error:
-            raise PluginLoadError(
-                f"Backend {self.name} of {self.owner} names {what}, but {module} has no "
-                f"{attribute}. Report it to the authors of {self.distribution}."
-            ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class PluginInfo:
-    """What became of one plugin.
-
-    Attributes:
-        name: the entry point's name.
-        status: "loaded", "failed" or "disabled".
-        provides: kind -> names.
-        reason: why it failed or is disabled.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    status: str
-    provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    reason: str = ""
+    def load(self) -> Any: ...
 
 
 class Plugins:
-    """The plugins of one app: what they register, and what became of each.
-
-    Built-in names resolve without loading anything else.
+    """The backends of everything that is installed. Nothing is loaded before it is asked for.
 
     Args:
-        found: entry points to load in place of those that are installed.
-        allow: names of entry points or distributions; None: all.
-        deny: names that are not loaded; "*": all.
-        strict: a plugin that fails raises.
+        entry_points: the plugins; None: those of the installed distributions.
+        allow: names of the plugins or distributions to use; None: all, empty: none.
+        deny: names of the plugins or distributions not to use; "*": none is used.
+        strict: a plugin that fails is an error instead of a warning.
     """
 
     def __init__(
         self,
-        entry_points: Sequence[EntryPoint] | None = None,
-        allow: Iterable[str] | None = None,
-        deny: Iterable[str] = (),
+        entry_points: Iterable[EntryPoint] | None = None,
+        allow: Collection[str] | None = None,
+        deny: Collection[str] = (),
         strict: bool = False,
     ) -> None:
-        self._found = entry_points
+        self._entry_points = None if entry_points is None else list(entry_points)
         self._allow = None if allow is None else {_canonical(name) for name in allow}
         self._deny = {_canonical(name) for name in deny}
         self._strict = strict
-        self._manager = pluggy.PluginManager(GROUP)
-        self._manager.add_hookspecs(hookspecs)
-        self._hooks = {f"register_{kind}s": kind for kind in KINDS}
-        self._backends: dict[tuple[str, str], list[Backend]] = {}
-        self._infos: list[PluginInfo] = []
-        self._loaded = False
-        self._load_builtin()
+        self._builtin: Registry | None = None
+        self._all: Registry | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Plugins:
-        """As SLIP_PLUGINS, SLIP_DISABLE_PLUGINS (lists) and SLIP_STRICT_PLUGINS=1 say."""
+        """What the environment says.
+
+        SLIP_PLUGINS and SLIP_DISABLE_PLUGINS are names with commas between; SLIP_STRICT_PLUGINS=1
+        makes a plugin that fails an error.
+        """
         allow = environ.get("SLIP_PLUGINS")
         return cls(
-            allow=None if allow is None else _names_in(allow),
-            deny=_names_in(environ.get("SLIP_DISABLE_PLUGINS", "")),
-            strict=environ.get("SLIP_STRICT_PLUGINS") == "1",
+            allow=None if allow is None else _split(allow),
+            deny=_split(environ.get("SLIP_DISABLE_PLUGINS", "")),
+            strict=environ.get("SLIP_STRICT_PLUGINS", "") not in ("", "0"),
         )
 
-    def names(self, kind: str) -> list[str]:
-        """The names registered for a kind."""
-        self.load()
-        return sorted(name for k, name in self._backends if k == kind)
-
-    def get(self, kind: str, name: str) -> Backend:
-        """The backend of that name.
+    def load(self) -> None:
+        """Load all plugins, once; those that fail are warned of and left out.
 
         Raises:
-            UnknownBackendError: nothing registers it; says what there is and what brings it.
-            BackendConflictError: two plugins register it.
+            PluginLoadError: one failed, where plugins are strict.
+            ConfigError: a plugin that is allowed by name is not installed.
         """
-        found = self._backends.get((kind, name))
-        if found is None or found[0].owner != _BUILTIN:
-            self.load()
-            found = self._backends.get((kind, name))
+        self._loaded()
+
+    def names(self, kind: str) -> list[str]:
+        """The names of a kind."""
+        return sorted({name for of, name in self._loaded().backends if of == kind})
+
+    def get(self, kind: str, name: str) -> Backend:
+        """The backend of that name; the built-in ones without loading anybody else's.
+
+        Raises:
+            UnknownBackendError: nobody registered it.
+            BackendConflictError: two plugins did.
+        """
+        found = self._core().backends.get((kind, name))
+        if found is None:
+            found = self._loaded().backends.get((kind, name), [])
+        if len(found) > 1:
+            owners = sorted(backend.owner for backend in found)
+            raise BackendConflictError(
+                f"The {words(kind, name)} is registered by {' and by '.join(owners)}: disable one of "
+                f"them, e.g. with SLIP_DISABLE_PLUGINS={owners[-1]}."
+            )
         if not found:
             raise UnknownBackendError(self._unknown(kind, name))
-        if len(found) > 1:
-            owners = " and ".join(backend.owner for backend in found)
-            raise BackendConflictError(
-                f"Two plugins register the {_words(kind)} {name}: {owners}. Disable one: "
-                f"SLIP_DISABLE_PLUGINS={found[-1].distribution}."
-            )
         return found[0]
 
     def report(self) -> list[PluginInfo]:
-        """What became of every plugin, the built-in one first."""
-        self.load()
-        return list(self._infos)
+        """All plugins, the built-in one first, the others by name."""
+        return list(self._loaded().plugins)
 
-    def load(self) -> None:
-        """Load what is installed; a second call does nothing.
+    # --- loading --------------------------------------------------------------------------
 
-        Raises:
-            PluginLoadError: a plugin failed, and plugins are strict.
-        """
-        if self._loaded:
-            return
-        self._loaded = True
-        found = self._found if self._found is not None else entry_points(group=GROUP)
-        for point in sorted(found, key=lambda p: (p.name, _distribution(p)[0])):
-            self._load_one(point)
+    def _core(self) -> Registry:
+        if self._builtin is None:
+            from slipcore.backends import plugin
 
-    # --- one plugin -----------------------------------------------------------------------
-
-    def _load_builtin(self) -> None:
-        builtin = importlib.import_module("slipcore.backends.plugin")
-        staged = self._stage(builtin, "builtin", GROUP, _version_of_core())
-        self._accept("builtin", GROUP, _version_of_core(), staged)
-
-    def _load_one(self, point: EntryPoint) -> None:
-        distribution, version = _distribution(point)
-        disabled = self._disabled(point.name, distribution)
-        if disabled:
-            info = PluginInfo(point.name, distribution, version, "disabled", reason=disabled)
-            self._infos.append(info)
-            return
-        try:
-            staged = self._stage(point.load(), point.name, distribution, version)
-        except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {error}"
-            self._infos.append(
-                PluginInfo(point.name, distribution, version, "failed", reason=reason)
+            self._builtin = Registry()
+            self._builtin.admit(
+                PluginInfo(BUILTIN, CORE, _core_version(), "loaded"), lambda: plugin
             )
-            message = f"Plugin {distribution}:{point.name} failed to load: {reason}"
-            if self._strict:
-                raise PluginLoadError(message) from error
-            logger.warning("%s. The others go on without it.", message)
-            logger.debug("Plugin %s:%s", distribution, point.name, exc_info=error)
-            return
-        self._accept(point.name, distribution, version, staged)
+        return self._builtin
 
-    def _disabled(self, name: str, distribution: str) -> str:
-        names = {_canonical(name), _canonical(distribution)}
-        if names & self._deny or "*" in self._deny:
-            return "disabled by SLIP_DISABLE_PLUGINS"
+    def _loaded(self) -> Registry:
+        if self._all is None:
+            self._all = self._load()
+        return self._all
+
+    def _load(self) -> Registry:
+        registry = self._core().extended()
+        entry_points = _installed() if self._entry_points is None else self._entry_points
+        plugins = [(_described(entry_point), entry_point) for entry_point in entry_points]
+        plugins.sort(key=lambda plugin: (plugin[0].name, plugin[0].distribution))
+        self._check_allowed([info for info, _ in plugins])
+        for info, entry_point in plugins:
+            reason = self._disabled(info)
+            if reason is not None:
+                registry.plugins.append(replace(info, status="disabled", reason=reason))
+                continue
+            try:
+                registry.admit(info, entry_point.load)
+            except (Exception, SystemExit) as error:
+                reason = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
+                if self._strict:
+                    raise PluginLoadError(f"Plugin {info.owner} failed: {reason}") from error
+                logger.warning("Plugin %s failed and is not used: %s", info.owner, reason)
+                logger.debug("Plugin %s failed here:", info.owner, exc_info=error)
+                registry.plugins.append(replace(info, status="failed", reason=reason))
+        return registry
+
+    def _disabled(self, info: PluginInfo) -> str | None:
+        names = _names(info)
+        if EVERY in self._deny or names & self._deny:
+            return "it is among those not to be used (SLIP_DISABLE_PLUGINS)"
         if self._allow is not None and not names & self._allow:
-            return "not among SLIP_PLUGINS"
-        return ""
+            return "it is not among those to be used (SLIP_PLUGINS)"
+        return None
 
-    def _stage(
-        self, plugin: Any, name: str, distribution: str, version: str
-    ) -> list[Backend]:
-        """All that a plugin registers, or nothing: what it raises leaves no trace."""
-        owner = f"{distribution}:{name}"
-        staged: list[Backend] = []
-        self._manager.register(plugin, name=owner)
-        try:
-            self._refuse_unknown_hooks(plugin)
-            others = [p for p in self._manager.get_plugins() if p is not plugin]
-            for hook, kind in self._hooks.items():
-                register = self._registrar(kind, owner, distribution, version, staged)
-                self._manager.subset_hook_caller(hook, others)(register=register)
-        except BaseException:
-            if self._manager.is_registered(plugin):
-                self._manager.unregister(plugin)
-            raise
-        return staged
-
-    def _refuse_unknown_hooks(self, plugin: Any) -> None:
-        for caller in self._manager.get_hookcallers(plugin) or []:
-            if not caller.has_spec():
-                near = difflib.get_close_matches(caller.name, self._hooks, n=1)
-                hint = f"; did you mean {near[0]}?" if near else "."
-                raise PluginLoadError(f"slipcore has no hook {caller.name}{hint}")
-
-    def _registrar(
-        self, kind: str, owner: str, distribution: str, version: str, staged: list[Backend]
-    ) -> hookspecs.Register:
-        def register(
-            name: str,
-            factory: Callable[..., Any] | str,
-            *,
-            options: type | str | None = None,
-            summary: str = "",
-        ) -> None:
-            if any((b.kind, b.name) == (kind, name) for b in staged):
-                raise PluginLoadError(f"it registers the {_words(kind)} {name} twice.")
-            reserved = self._backends.get((kind, name))
-            if reserved and reserved[0].owner == _BUILTIN:
-                raise PluginLoadError(f"{name} is the name of a built-in {_words(kind)}.")
-            staged.append(
-                Backend(kind, name, factory, options, summary, owner, distribution, version)
+    def _check_allowed(self, plugins: Iterable[PluginInfo]) -> None:
+        installed = {name: info.owner for info in plugins for name in _names(info)}
+        for name in sorted((self._allow or set()) - installed.keys()):
+            owners = sorted(set(installed.values()))
+            raise ConfigError(
+                f"SLIP_PLUGINS names the plugin '{name}', which is not installed: "
+                f"{hint(name, owners, 'installed are')}"
             )
 
-        return register
-
-    def _accept(self, name: str, distribution: str, version: str, staged: list[Backend]) -> None:
-        provides: dict[str, tuple[str, ...]] = {}
-        for backend in staged:
-            self._backends.setdefault((backend.kind, backend.name), []).append(backend)
-            provides[backend.kind] = (*provides.get(backend.kind, ()), backend.name)
-        self._infos.append(PluginInfo(name, distribution, version, "loaded", provides))
-
-    # --- messages -------------------------------------------------------------------------
+    # --- unknown names --------------------------------------------------------------------
 
     def _unknown(self, kind: str, name: str) -> str:
         names = self.names(kind)
-        parts = [f"There is no {_words(kind)} backend {name!r}; there are {', '.join(names)}."]
-        near = difflib.get_close_matches(name, names, n=1)
-        if near:
-            parts.append(f"Did you mean {near[0]}?")
-        known = _KNOWN.get(name)
+        said = [f"There is no {words(kind, name)}: there are {', '.join(names)}."]
+        near = nearest(name, {*names, *KNOWN} - {name})
+        if near is not None and name not in KNOWN:
+            said.append(f"Did you mean '{near}'?")
+        known = KNOWN.get(name if name in KNOWN else near or "")
         if known is not None:
-            state = self._state_of(known.distribution)
-            parts.append(
-                f"{name} is brought by {known.distribution}, which {state}: "
-                f"pip install -e {known.source_tree}"
-            )
-        for info in self._infos:
+            said.append(self._brought_by(known))
+        for info in self.report():
             if info.status != "loaded":
-                parts.append(
-                    f"Plugin {info.distribution}:{info.name} is {info.status}: {info.reason}."
-                )
-        return " ".join(parts)
+                said.append(f"Plugin {info.owner} ({info.status}): {info.reason}.")
+        return " ".join(said)
 
-    def _state_of(self, distribution: str) -> str:
-        infos = [info for info in self._infos if _canonical(info.distribution) == distribution]
-        if not infos:
-            return "is not installed"
-        if infos[0].status != "loaded":
-            return f"is {infos[0].status}"
-        return f"is installed as {infos[0].version} and does not register it"
+    def _brought_by(self, known: Known) -> str:
+        for info in self.report():
+            if _canonical(info.distribution) == known.distribution:
+                does = "does not register it" if info.status == "loaded" else "is not used"
+                return f"It belongs to {info.distribution}; the installed {info.version} {does}."
+        return f"It comes with {known.distribution}: {known.install}."
 
 
-def _names_in(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _installed() -> Iterable[EntryPoint]:
+    if sys.version_info >= (3, 12):
+        from importlib.metadata import entry_points
+    else:  # that of 3.11 reads the entry points of every distribution before it selects
+        from importlib_metadata import entry_points
+    return entry_points(group=GROUP)
 
 
-def _canonical(name: str) -> str:
-    return name.replace("_", "-").replace(".", "-").lower()
-
-
-def _words(kind: str) -> str:
-    return "topic or source" if kind == "source" else kind.replace("_", " ")
-
-
-def _distribution(point: EntryPoint) -> tuple[str, str]:
-    found = getattr(point, "dist", None)
-    return (found.name, found.version) if found is not None else ("unknown", "0")
-
-
-def _version_of_core() -> str:
+def _core_version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version(GROUP)
-    except PackageNotFoundError:
-        return "0"
+        return version(CORE)
+    except PackageNotFoundError:  # on the path, and not installed
+        return ""
 
 
+def _described(entry_point: EntryPoint) -> PluginInfo:
+    dist = entry_point.dist
+    if dist is None:
+        return PluginInfo(entry_point.name, "", "", "loaded")
+    return PluginInfo(entry_point.name, dist.name or "", dist.version or "", "loaded")
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _names(info: PluginInfo) -> set[str]:
+    """What a plugin may be called by whoever allows or disables it."""
+    names = (info.name, info.distribution, info.owner)
+    return {_canonical(name) for name in names if name}
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import json
 import re
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -65,8 +66,8 @@ def validate(options_type: type | None, settings: Mapping[str, Setting], resourc
     for name, setting in settings.items():
         if name not in fields:
             raise ConfigError(
-                f"{resource} has no setting '{name}' ({setting.origin})"
-                f"{did_you_mean(name, fields)}: {_listed(fields)}."
+                f"{resource} has no setting '{name}' ({setting.origin}). "
+                f"{hint(name, fields, 'It takes')}"
             )
     for name, field in fields.items():
         if field.required and name not in settings:
@@ -99,10 +100,18 @@ def mask(settings: Mapping[str, Setting], options_type: type | None = None) -> d
     }
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`, did you mean 'x'?`-like text to put behind a wrong word; empty where nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean '{near[0]}'" if near else ""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The word that was probably meant."""
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    return near[0] if near else None
+
+
+def hint(word: str, known: Iterable[str], lead: str = "There are") -> str:
+    """The sentence to put behind a wrong word: the nearest right one, else all that there are."""
+    near = nearest(word, known)
+    if near is not None:
+        return f"Did you mean '{near}'?"
+    return f"{lead} {', '.join(sorted(known)) or 'none'}."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,18 +126,16 @@ def _fields(options_type: type | None) -> dict[str, _Field]:
     if options_type is None:
         return {}
     if dataclasses.is_dataclass(options_type):
-        types = typing.get_type_hints(options_type, include_extras=True)
+        hints = typing.get_type_hints(options_type, include_extras=True)
         return {
             field.name: _Field(
                 field.name,
-                types[field.name],
+                hints[field.name],
                 field.default is field.default_factory is dataclasses.MISSING,
             )
             for field in dataclasses.fields(options_type)
             if field.init
         }
-    if not issubclass(options_type, msgspec.Struct):
-        raise TypeError(f"{options_type.__qualname__} is neither a Struct nor a dataclass")
     return {
         field.encode_name: _Field(field.name, field.type, field.required)
         for field in msgspec.structs.fields(options_type)
@@ -145,26 +152,21 @@ def _convert(setting: Setting, name: str, expected: Any, resource: str) -> Any:
                 return msgspec.convert(json.loads(value), expected, dec_hook=_foreign)
             except ValueError:  # msgspec's errors of validation are ValueErrors as well
                 pass
-        said = _masked(name, value) if not _holds_secret(expected) else MASK
+        said = MASK if _holds_secret(expected) else _masked(name, value)
+        why = f": {error}" if said == value and str(error) else ""  # the reason may quote the value
         raise ConfigError(
             f"{resource}: '{name}' is to be {_shown(expected)}, and {setting.origin} says "
-            f"{said!r}{_constraint(error)}."
-        ) from None  # msgspec's own message may quote the value
+            f"{said!r}{why}."
+        ) from None
 
 
 def _foreign(expected: type, value: Any) -> Any:
-    """Types that msgspec does not know: secrets, and objects that were given in code."""
-    if expected is Secret and isinstance(value, str):
-        return Secret(value)
+    """Types that msgspec does not know: secrets, paths, and objects that were given in code."""
+    if expected in (Secret, Path) and isinstance(value, str):
+        return expected(value)
     if isinstance(value, typing.get_origin(expected) or expected):
         return value
-    raise TypeError("")
-
-
-def _constraint(error: msgspec.ValidationError) -> str:
-    """What an annotation asks for beyond the type, e.g. `>= 5`."""
-    found = re.search(r"(>=|<=|>|<|matching|length|multiple) ?.*$", str(error).split(" - at ")[0])
-    return f" ({found[0]})" if found else ""
+    raise TypeError(f"Expected `{_shown(expected)}`, got `{type(value).__qualname__}`")
 
 
 def _holds_secret(expected: Any) -> bool:
@@ -186,24 +188,19 @@ def _masked(name: str, value: Any) -> Any:
 
 
 def _shown(expected: Any) -> str:
-    """A type as one would write it: `int`, `int | None`, `"earliest" | "latest"`."""
-    if expected is type(None):
-        return "None"
+    """A type as one would write it: `int | None`, `'earliest' | 'latest'`."""
     origin, args = typing.get_origin(expected), typing.get_args(expected)
     if origin is typing.Annotated:
         return _shown(args[0])
     if origin is typing.Literal:
-        return " or ".join(map(repr, args))
-    if isinstance(expected, type) and not args:
-        return "str" if expected in (Secret, Path) else expected.__qualname__
-    if args and (origin is typing.Union or not isinstance(origin, type)):
+        return " | ".join(map(repr, args))
+    if origin in (typing.Union, types.UnionType):
         return " | ".join(map(_shown, args))
-    return str(expected).replace("typing.", "").replace("collections.abc.", "")
-
-
-def _listed(fields: Iterable[str]) -> str:
-    names = ", ".join(sorted(fields))
-    return f"it takes {names}" if names else "it takes none"
+    if expected is type(None):
+        return "None"
+    if expected in (Secret, Path):
+        return "str"
+    return expected.__qualname__ if origin is None and isinstance(expected, type) else str(expected)
 
 
 def _origins(settings: Mapping[str, Setting]) -> str:
