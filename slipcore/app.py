@@ -199,14 +199,17 @@ class App:
             ConfigError: nothing was started.
             DeadlineError: stopped with unfinished work.
         """
-        wiring = self._wire(kwargs)
-        with orderly_stop_on_signals(wiring.runner.signal):
-            await self._run(wiring)
+        with orderly_stop_on_signals(self._signalled):
+            await self._run(self._wire(kwargs))
 
     def stop(self) -> None:
         """Stop in order: the record in hand completes. May be called in a handler."""
         if self._wiring is not None:
             self._wiring.runner.stop()
+
+    def _signalled(self) -> None:
+        if self._wiring is not None:
+            self._wiring.runner.signal()
 
     async def __aenter__(self) -> App:
         wiring = self._wire({})

@@ -27,7 +27,7 @@ def make_app(directory: Path) -> App:
         "crashes",
         config=Config.load(cwd=directory, environ=environ),
         plugins=Plugins(entry_points=[plugin_from("crashing", f"{__package__}.crashing")]),
-        limits=Limits(commit=0.001, stop=1.0, close=1.0),
+        limits=Limits(commit=0.001, stop=0.05, close=0.05),
     )
 
 
@@ -46,7 +46,9 @@ async def attempt(directory: Path) -> None:
         return record.key, f"{record.value} {counts[record.key]}"
 
     try:
-        await app.stream()
+        # Outputs are durable before the state that goes with them: where all is counted, all is done.
+        if sum(counts.values()) < RECORDS:
+            await app.stream()
     finally:
         app.close()
 
@@ -111,7 +113,7 @@ def test_crash_after_crash_stays_exact(tmp_path: Path) -> None:
     """Several crashes in a row, at random calls."""
     seed = random.randrange(sys.maxsize)
     chance = random.Random(seed)
-    for round_ in range(10):
+    for round_ in range(25):
         directory = tmp_path / str(round_)
         FUSE.arm(None)
         run(fill(directory))
