@@ -359,6 +359,15 @@ class Lane:
                 if not built_on.settled:
                     built_on.lane.fail(error)
 
+    def discard(self) -> None:
+        """The run is over: what is not settled is as if it had not been."""
+        for generation in self.live_generations():
+            generation.dead = True
+            for space, writes in generation.writes.items():
+                space.forget_pending(writes)
+        self._handled.clear()
+        self.unfinished = 0
+
     async def quiet(self) -> None:
         """Wait until no record is in hand and all that was handled is finished."""
         while self.busy or self._handled:

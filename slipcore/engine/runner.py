@@ -96,6 +96,8 @@ class Runner:
             for task in (*self._reading, *self._background):
                 task.cancel()
             await asyncio.gather(*self._reading, *self._background, return_exceptions=True)
+            for lane in self.lanes:
+                lane.discard()
             await self._close(opened)
         if self.failure is not None:
             raise self.failure

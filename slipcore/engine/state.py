@@ -90,6 +90,12 @@ class Space:
             for generation in writers:
                 generation.writes.get(self, {}).pop(key, None)
 
+    def forget_pending(self, keys: Iterable[bytes]) -> None:
+        """Go back to what the store holds, where all that was written since is discarded."""
+        for key in keys:
+            self.hot.pop(key, None)
+            self.pending.pop(key, None)
+
     def remember(self, key: bytes, value: object) -> None:
         """Keep a decoded value that nobody can change for the next reads."""
         if len(self.hot) >= self.hot_size:

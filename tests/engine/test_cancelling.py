@@ -1,0 +1,99 @@
+"""Cancelled at any await, a run lets go of everything and loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+
+import pytest
+
+from slipcore import Record
+from slipcore.interfaces import DeadlineError
+
+from .conftest import MakeApp, fill, run
+
+RECORDS = 12
+
+
+@pytest.mark.parametrize("steps", range(0, 60, 3))
+def test_a_run_cancelled_anywhere_can_be_run_again(make_app: MakeApp, steps: int) -> None:
+    """No task is left behind, no record is lost, and the count is exact."""
+    app = make_app(commit=0.001)
+    source, sink, counts = app.topic("in"), app.topic("out"), app.cache("counts")
+
+    @app.handle(source, sink=[sink])
+    async def handler(record: Record) -> tuple[str, str]:
+        await asyncio.sleep(0)
+        counts["n"] = counts.get("n", 0) + 1
+        if record.offset == RECORDS - 1:
+            app.stop()
+        return record.key, record.value
+
+    async def work() -> list[str]:
+        await fill(source, *((f"k{n}", str(n)) for n in range(RECORDS)))
+        before = asyncio.all_tasks()
+        running = asyncio.ensure_future(app.stream())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        while any("to_thread" in repr(t) for t in asyncio.all_tasks() - before):
+            await asyncio.sleep(0.001)
+        assert asyncio.all_tasks() == before
+        if counts.get("n", 0) < RECORDS:
+            await app.stream()
+        got: list[str] = []
+        async for record in app.topic("out", {"group_id": "reader"}):
+            got.append(record.value)
+            if len(set(got)) == RECORDS:
+                break
+        return got
+
+    assert set(run(work())) == {str(n) for n in range(RECORDS)}
+    assert counts["n"] == RECORDS
+
+
+def test_a_handler_that_never_ends_is_abandoned_at_the_deadline(make_app: MakeApp) -> None:
+    """What was finished is committed; what the record in hand wrote is not kept."""
+    app = make_app(stop=0.1, close=0.2)
+    topic, counts = app.topic("in"), app.cache("counts")
+    hangs = [False, True]
+
+    @app.handle(topic)
+    async def handler(record: Record) -> None:
+        counts["n"] = counts.get("n", 0) + 1
+        if record.offset == 2 and hangs.pop():
+            app.stop()
+            await asyncio.sleep(3600)
+        if record.offset == 4:
+            app.stop()
+
+    async def work() -> None:
+        await fill(topic, *((None, "x") for _ in range(5)))
+        with pytest.raises(DeadlineError, match="still in hand"):
+            await app.stream()
+        assert counts["n"] == 2
+        await app.stream()
+
+    run(work())
+    assert counts["n"] == 5
+
+
+def test_a_hundred_starts_and_stops_leave_nothing(make_app: MakeApp) -> None:
+    """No task, no open file."""
+    app = make_app()
+    topic = app.topic("in")
+    app.handle(topic)(lambda record: app.stop())
+
+    async def work() -> tuple[int, int]:
+        await topic("x")
+        await app.stream()
+        gc.collect()
+        tasks, files = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+        for _ in range(100):
+            await topic("x")
+            await app.stream()
+        return len(asyncio.all_tasks()) - tasks, len(os.listdir("/proc/self/fd")) - files
+
+    assert run(work()) == (0, 0)
