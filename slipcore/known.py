@@ -41,9 +41,8 @@ KNOWN: Final[Mapping[str, Known]] = {
             sasl_oauth_token_provider sasl_oauthbearer_config sasl_password sasl_plain_password
             sasl_plain_username sasl_username security_protocol session_timeout_ms ssl_ca_location
             ssl_certificate_location ssl_context ssl_key_location ssl_key_password
-            statistics_interval_ms
-            transaction_timeout_ms transactional_id
-            """.split()
+            statistics_interval_ms transaction_timeout_ms transactional_id
+            """.split()  # noqa: SIM905  # as a list it is a page
         ),
     ),
     "rocks": Known("slip-rocks", "pip install -e plugins/slip_rocks"),

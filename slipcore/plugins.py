@@ -115,8 +115,8 @@ class Plugins:
         if len(found) > 1:
             owners = sorted(backend.owner for backend in found)
             raise BackendConflictError(
-                f"The {words(kind, name)} is registered by {' and by '.join(owners)}: disable one of "
-                f"them, e.g. with SLIP_DISABLE_PLUGINS={owners[-1]}."
+                f"The {words(kind, name)} is registered by {' and by '.join(owners)}: disable one "
+                f"of them, e.g. with SLIP_DISABLE_PLUGINS={owners[-1]}."
             )
         if not found:
             raise UnknownBackendError(self._unknown(kind, name))
@@ -174,12 +174,11 @@ class Plugins:
         return None
 
     def _check_allowed(self, plugins: Iterable[PluginInfo]) -> None:
-        installed = {name: info.owner for info in plugins for name in _names(info)}
-        for name in sorted((self._allow or set()) - installed.keys()):
-            owners = sorted(set(installed.values()))
+        installed = {name for info in plugins for name in _names(info)}
+        for name in sorted((self._allow or set()) - installed):
             raise ConfigError(
-                f"SLIP_PLUGINS names the plugin '{name}', which is not installed: "
-                f"{hint(name, owners, 'installed are')}"
+                f"SLIP_PLUGINS names the plugin '{name}', which is not installed. "
+                f"{hint(name, (one for one in installed if ':' not in one))}"
             )
 
     # --- unknown names --------------------------------------------------------------------
@@ -193,9 +192,8 @@ class Plugins:
         known = KNOWN.get(name if name in KNOWN else near or "")
         if known is not None:
             said.append(self._brought_by(known))
-        for info in self.report():
-            if info.status != "loaded":
-                said.append(f"Plugin {info.owner} ({info.status}): {info.reason}.")
+        unused = (info for info in self.report() if info.status != "loaded")
+        said += (f"Plugin {info.owner} ({info.status}): {info.reason}." for info in unused)
         return " ".join(said)
 
     def _brought_by(self, known: Known) -> str:
@@ -227,7 +225,10 @@ def _described(entry_point: EntryPoint) -> PluginInfo:
     dist = entry_point.dist
     if dist is None:
         return PluginInfo(entry_point.name, "", "", "loaded")
-    return PluginInfo(entry_point.name, dist.name or "", dist.version or "", "loaded")
+    metadata = dist.metadata  # read anew at each look
+    return PluginInfo(
+        entry_point.name, metadata.get("Name", ""), metadata.get("Version", ""), "loaded"
+    )
 
 
 def _split(names: str) -> list[str]:

@@ -25,7 +25,9 @@ MASK: Final = "***"
 _SECRET_NAME: Final = re.compile("passw|passphrase|secret|token|credential")
 _NO_KEY_OF_ITS_OWN: Final = re.compile("file|path|location|codec|serializer")
 _URL_PASSWORD: Final = re.compile(r"(://[^\s/:@]*):\S*@")
-_QUERY_SECRET: Final = re.compile(r"([?&][^=&\s]*(?:passw|secret|token|key)[^=&\s]*=)[^&\s]+", re.I)
+_QUERY_SECRET: Final = re.compile(
+    r"([?&][^=&\s]*(?:passw|secret|token|key)[^=&\s]*=)[^&\s]+", re.IGNORECASE
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,16 +104,17 @@ def mask(settings: Mapping[str, Setting], options_type: type | None = None) -> d
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The word that was probably meant."""
-    near = difflib.get_close_matches(word, sorted(known), n=1)
+    near = difflib.get_close_matches(word, list(known), n=1)
     return near[0] if near else None
 
 
 def hint(word: str, known: Iterable[str], lead: str = "There are") -> str:
     """The sentence to put behind a wrong word: the nearest right one, else all that there are."""
-    near = nearest(word, known)
+    names = sorted(known)
+    near = nearest(word, names)
     if near is not None:
         return f"Did you mean '{near}'?"
-    return f"{lead} {', '.join(sorted(known)) or 'none'}."
+    return f"{lead} {', '.join(names) or 'none'}."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,49 @@
+PYTHON ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+FLIGHTS ?=
+WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: help test demo demo-clean fmt lint type bench clean
+.DEFAULT_GOAL := help
+
+help: ## list all of this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: lint type ## lint, check types, and run the tests
+	$(BIN)/python -m pytest
+
+demo: $(STAMP) ## join a year of flights with the weather; FLIGHTS=20000 for less
+	$(BIN)/python -m examples.flights $(if $(FLIGHTS),--flights $(FLIGHTS))
+
+demo-clean: ## forget how far the demo has come
+	rm -rf .demo/state
+
+fmt: $(STAMP) ## format
+	$(BIN)/ruff check --fix --exit-zero --quiet
+	$(BIN)/ruff format
+
+lint: $(STAMP) ## look for mistakes and for what is not formatted
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+type: $(STAMP) ## check the types, strictly
+	$(BIN)/mypy
+
+bench: $(STAMP) ## measure the engine beside the loop that one would write
+	$(BIN)/python benchmarks/engine.py
+
+clean: ## remove what was made, the state of the demo too
+	rm -rf $(VENV) .demo .slip dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The first Python that is new enough and can make environments, unless PYTHON= names one.
+$(STAMP): requirements-dev.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	@python=$$(for each in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+		"$$each" -c '$(WANTED)' 2>/dev/null && echo "$$each" && break; done); \
+	test -n "$$python" || { \
+		echo "make needs Python 3.11 or newer with venv; name one with PYTHON=/path/to/python." >&2; \
+		exit 1; }; \
+	"$(BIN)/python" -c '$(WANTED)' 2>/dev/null || "$$python" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""Avro for slipcore: a codec with schemas."""

@@ -1,0 +1,1 @@
+"""Kafka for slipcore: topics and checkpoints on Apache Kafka."""

@@ -1,0 +1,1 @@
+"""RocksDB for slipcore: caches and checkpoints in an embedded database."""

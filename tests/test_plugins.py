@@ -1,0 +1,509 @@
+"""Plugins are found, kept apart from each other, and what is wrong with one is said."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from slipcore.interfaces import (
+    BackendConflictError,
+    ConfigError,
+    MissingDependencyError,
+    PluginError,
+    PluginLoadError,
+    UnknownBackendError,
+)
+from slipcore.plugins import KINDS, PluginInfo, Plugins, backend_of_setting, claimant
+
+Install = Callable[..., None]
+
+HOOKS = "from slipcore import hookimpl\n"
+CACHE = """
+    @hookimpl
+    def register_caches(register):
+        register("vault", "{module}:Vault", summary="a cache")
+
+    class Vault: ...
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a distribution with one plugin, named like its module."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def make(name: str, source: str, *, version: str = "1.0", entry: str | None = None) -> None:
+        text = HOOKS + dedent(source).replace("{module}", name)
+        (tmp_path / f"{name}.py").write_text(text)
+        info = tmp_path / f"{name}-{version}.dist-info"
+        info.mkdir()
+        dist = name.replace("_", "-")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[slipcore]\n{entry or name} = {name}\n")
+
+    yield make
+    for module in set(sys.modules) - before:
+        del sys.modules[module]
+
+
+def only(plugins: Plugins, name: str) -> PluginInfo:
+    (info,) = [info for info in plugins.report() if info.name == name]
+    return info
+
+
+# --- what is built in ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("source", ["memory", "sqlite"]),
+        ("sink", ["memory", "sqlite"]),
+        ("cache", ["memory", "sqlite"]),
+        ("codec", ["json", "msgpack", "pickle", "raw", "text"]),
+        ("checkpoint_store", ["memory", "sqlite"]),
+    ],
+)
+def test_what_is_built_in(kind: str, names: list[str]) -> None:
+    """memory, sqlite and five codecs are there without any plugin, and all of them load."""
+    plugins = Plugins(entry_points=[])
+    assert plugins.names(kind) == names
+    for name in names:
+        backend = plugins.get(kind, name)
+        assert (backend.owner, backend.distribution) == ("slipcore:builtin", "slipcore")
+        assert backend.summary
+        assert callable(backend.load())
+        assert isinstance(backend.options_type(), type)
+
+
+def test_a_topic_is_one_factory_under_two_hooks() -> None:
+    """As source and as sink, memory and sqlite give the same class."""
+    plugins = Plugins(entry_points=[])
+    for name in ("memory", "sqlite"):
+        assert plugins.get("source", name).load() is plugins.get("sink", name).load()
+
+
+def test_builtin_names_load_nobody_else(install: Install) -> None:
+    """Asking for a built-in name does not import installed plugins; asking for another does."""
+    install("slip_lazy", CACHE)
+    plugins = Plugins()
+    plugins.get("cache", "memory")
+    assert "slip_lazy" not in sys.modules
+    plugins.get("cache", "vault")
+    assert "slip_lazy" in sys.modules
+
+
+def test_listing_imports_neither_backends_nor_clients() -> None:
+    """A report leaves the backends themselves, and every client library, alone."""
+    code = """if True:
+        import sys
+        from slipcore.registry import Registry
+        from slipcore.plugins import Plugins
+        before = set(sys.modules)
+        Plugins.from_env({}).report()
+        new = set(sys.modules) - before
+        clients = {"aiokafka", "rocksdict", "redis", "fastavro", "sqlite3"} & new
+        backends = {m for m in new if m.startswith("slipcore.backends.")}
+        assert not clients, clients
+        assert backends <= {"slipcore.backends.plugin", *before}, backends
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+
+
+# --- what is installed --------------------------------------------------------------------
+
+
+def test_a_plugin_is_found_by_its_entry_point(install: Install) -> None:
+    """What an installed distribution registers is there by name, with its owner."""
+    install("slip_vault", CACHE, version="2.3", entry="vault")
+    plugins = Plugins()
+    backend = plugins.get("cache", "vault")
+    assert backend.owner == "slip-vault:vault"
+    assert (backend.distribution, backend.version) == ("slip-vault", "2.3")
+    assert backend.load().__name__ == "Vault"
+    assert backend.options_type() is None
+    assert only(plugins, "vault") == PluginInfo(
+        "vault", "slip-vault", "2.3", "loaded", {"cache": ("vault",)}
+    )
+
+
+def test_a_plugin_may_register_nothing(install: Install) -> None:
+    """A module without hooks is a plugin that provides nothing."""
+    install("slip_empty", "")
+    assert only(Plugins(), "slip_empty").status == "loaded"
+
+
+def test_a_plugin_may_take_fewer_arguments_than_are_offered(install: Install) -> None:
+    """A hook without parameters still loads: specifications may grow."""
+    install("slip_terse", "@hookimpl\ndef register_sinks():\n    pass\n")
+    assert only(Plugins(), "slip_terse").status == "loaded"
+
+
+def test_all_five_kinds_can_be_registered(install: Install) -> None:
+    """Each hook registers its own kind, and factories may be callables."""
+    install(
+        "slip_all",
+        "".join(
+            f"\n@hookimpl\ndef register_{kind}s(register):\n    register('mine', dict)\n"
+            for kind in KINDS
+        ),
+    )
+    plugins = Plugins()
+    assert [plugins.get(kind, "mine").load() for kind in KINDS] == [dict] * 5
+    assert only(plugins, "slip_all").provides == dict.fromkeys(KINDS, ("mine",))
+
+
+def test_the_report_is_ordered(install: Install) -> None:
+    """The built-in plugin comes first, then the others by name."""
+    install("slip_b", "")
+    install("slip_a", "")
+    names = [p.name for p in Plugins().report() if p.name in ("builtin", "slip_a", "slip_b")]
+    assert names == ["builtin", "slip_a", "slip_b"]
+
+
+def test_plugins_are_loaded_once(install: Install) -> None:
+    """Loading again, listing and asking do not load again."""
+    install("slip_once", "import sys\nsys.slip_loads = getattr(sys, 'slip_loads', 0) + 1\n")
+    plugins = Plugins()
+    plugins.load()
+    plugins.load()
+    plugins.report()
+    assert vars(sys).pop("slip_loads") == 1
+
+
+# --- what is broken -----------------------------------------------------------------------
+
+BROKEN = {
+    "raises at import": ("raise RuntimeError('half built')", "RuntimeError: half built"),
+    "ends the process": ("raise SystemExit(3)", "SystemExit: 3"),
+    "can't be parsed": ("def", "SyntaxError"),
+    "needs what is missing": ("import slip_nowhere", "No module named 'slip_nowhere'"),
+    "raises in a hook": (
+        """
+        @hookimpl
+        def register_caches(register):
+            register("first", dict)
+
+        @hookimpl
+        def register_sinks(register):
+            raise KeyError("later")
+        """,
+        "KeyError: 'later'",
+    ),
+    "misspells a hook": (
+        "@hookimpl\ndef register_cache(register): pass",
+        "there is no hook register_cache, did you mean register_caches",
+    ),
+    "asks for too much": (
+        "@hookimpl\ndef register_caches(register, loop): pass",
+        "PluginValidationError",
+    ),
+    "takes a built-in name": (
+        "@hookimpl\ndef register_caches(register): register('sqlite', dict)",
+        "the cache backend 'sqlite' is built in: register it as another name",
+    ),
+    "registers twice": (
+        """
+        @hookimpl
+        def register_caches(register):
+            register("vault", dict)
+            register("vault", list)
+        """,
+        "the cache backend 'vault' is registered twice",
+    ),
+    "has no factory": (
+        "@hookimpl\ndef register_caches(register): register('vault', 3)",
+        'its factory is callable or "module:attribute"',
+    ),
+    "names no place": (
+        "@hookimpl\ndef register_caches(register): register('vault', 'slip_vault.Vault')",
+        'write "module:attribute"',
+    ),
+    "has options of no class": (
+        "@hookimpl\ndef register_caches(register): register('vault', dict, options={})",
+        'options is a class or "module:attribute"',
+    ),
+    "has no name": (
+        "@hookimpl\ndef register_caches(register): register('', dict)",
+        "'' is no name for a cache",
+    ),
+    "returns instead of registering": (
+        "@hookimpl\ndef register_caches(register): return ['vault']",
+        "register_caches is to call register() and return nothing",
+    ),
+    "registers asynchronously": (
+        "@hookimpl\nasync def register_caches(register): register('vault', dict)",
+        "register_caches is to call register() and return nothing",
+    ),
+    "yields": (
+        "@hookimpl\ndef register_caches(register): yield register('vault', dict)",
+        "register_caches is to call register() and return nothing",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "reason"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_plugin_stops_nobody_else(
+    install: Install, caplog: pytest.LogCaptureFixture, source: str, reason: str
+) -> None:
+    """It is left out whole, warned of once with its reason, and those around it work."""
+    install("slip_a", CACHE.replace("vault", "before"))
+    install("slip_broken", source)
+    install("slip_c", CACHE.replace("vault", "after"))
+    plugins = Plugins()
+    with caplog.at_level(logging.DEBUG):
+        plugins.load()
+        plugins.load()
+    assert {"before", "after"} <= set(plugins.names("cache"))
+    assert not {"first", "vault"} & set(plugins.names("cache"))
+    info = only(plugins, "slip_broken")
+    assert (info.status, info.provides) == ("failed", {})
+    assert info.reason is not None
+    assert reason in info.reason
+    (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert "slip-broken:slip_broken" in warning.getMessage()
+    assert reason in warning.getMessage()
+    assert warning.exc_info is None
+    assert any(r.exc_info for r in caplog.records if r.levelno == logging.DEBUG)
+
+
+def test_an_interrupt_is_not_taken_for_a_broken_plugin(install: Install) -> None:
+    """Ctrl-C while plugins load ends the program."""
+    install("slip_slow", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        Plugins().load()
+
+
+def test_strict_plugins_raise(install: Install) -> None:
+    """With SLIP_STRICT_PLUGINS=1 the first failure is an error that keeps its cause, each time."""
+    install("slip_broken", "raise RuntimeError('half built')")
+    plugins = Plugins.from_env({"SLIP_STRICT_PLUGINS": "1"})
+    for _ in range(2):
+        with pytest.raises(PluginLoadError, match="slip-broken:slip_broken .*half built") as info:
+            plugins.load()
+        assert isinstance(info.value.__cause__, RuntimeError)
+
+
+def test_one_module_behind_two_entry_points_fails_the_second(
+    install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first plugin stays registered when the second turns out to be the same."""
+    install("slip_vault", CACHE)
+    (tmp_path / "slip_vault-1.0.dist-info/entry_points.txt").write_text(
+        "[slipcore]\na = slip_vault\nb = slip_vault\n"
+    )
+    plugins = Plugins()
+    assert plugins.get("cache", "vault").owner == "slip-vault:a"
+    assert only(plugins, "b").status == "failed"
+    assert len(caplog.records) == 1
+
+
+def test_metadata_without_name_or_version(install: Install, tmp_path: Path) -> None:
+    """A distribution whose metadata is empty still brings its plugin."""
+    install("slip_vault", CACHE)
+    (tmp_path / "slip_vault-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\n")
+    assert Plugins().get("cache", "vault").load().__name__ == "Vault"
+
+
+# --- who is used --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "used"),
+    [
+        ({}, {"slip_a", "slip_b"}),
+        ({"SLIP_PLUGINS": ""}, set()),
+        ({"SLIP_PLUGINS": "slip_a"}, {"slip_a"}),
+        ({"SLIP_PLUGINS": " Slip-A , slip.b"}, {"slip_a", "slip_b"}),
+        ({"SLIP_DISABLE_PLUGINS": "slip-a"}, {"slip_b"}),
+        ({"SLIP_DISABLE_PLUGINS": "slip-a:slip_a"}, {"slip_b"}),
+        ({"SLIP_DISABLE_PLUGINS": "*"}, set()),
+        ({"SLIP_PLUGINS": "slip_a,slip_b", "SLIP_DISABLE_PLUGINS": "slip_b"}, {"slip_a"}),
+    ],
+)
+def test_which_plugins_are_used(install: Install, environ: dict[str, str], used: set[str]) -> None:
+    """SLIP_PLUGINS allows and SLIP_DISABLE_PLUGINS denies, by plugin, distribution or both."""
+    install("slip_a", CACHE)
+    install("slip_b", CACHE)
+    report = [p for p in Plugins.from_env(environ).report() if p.name in ("slip_a", "slip_b")]
+    assert {p.name for p in report if p.status == "loaded"} == used
+    assert {p.name for p in report if p.status == "disabled"} == {"slip_a", "slip_b"} - used
+    assert all(p.reason for p in report if p.status == "disabled")
+
+
+def test_a_disabled_plugin_is_not_imported(install: Install) -> None:
+    """What is disabled runs none of its code."""
+    install("slip_broken", "raise RuntimeError('half built')")
+    Plugins(deny=["slip_broken"], strict=True).load()
+    assert "slip_broken" not in sys.modules
+
+
+def test_allowing_what_is_not_installed(install: Install) -> None:
+    """A name in SLIP_PLUGINS that nothing answers to is an error with the nearest right one."""
+    install("slip_vault", CACHE)
+    with pytest.raises(ConfigError, match="'slip-vautl', which is not installed. Did you mean"):
+        Plugins.from_env({"SLIP_PLUGINS": "slip_vautl"}).load()
+
+
+# --- names --------------------------------------------------------------------------------
+
+
+def test_two_plugins_with_one_name(install: Install) -> None:
+    """Both are listed; using the name says who they are; with one disabled the other is used."""
+    install("slip_a", CACHE)
+    install("slip_b", CACHE)
+    plugins = Plugins()
+    assert only(plugins, "slip_a").provides == only(plugins, "slip_b").provides
+    assert "vault" in plugins.names("cache")
+    with pytest.raises(BackendConflictError) as info:
+        plugins.get("cache", "vault")
+    assert str(info.value) == (
+        "The cache backend 'vault' is registered by slip-a:slip_a and by slip-b:slip_b: disable "
+        "one of them, e.g. with SLIP_DISABLE_PLUGINS=slip-b:slip_b."
+    )
+    settled = Plugins.from_env({"SLIP_DISABLE_PLUGINS": "slip-b:slip_b"})
+    assert settled.get("cache", "vault").owner == "slip-a:slip_a"
+
+
+def test_an_unknown_name(install: Install) -> None:
+    """It says what there is, what was meant, and which plugins are not used and why."""
+    install("slip_broken", "raise RuntimeError('half built')")
+    install("slip_vault", CACHE)
+    install("slip_other", CACHE)
+    own = [e for e in entry_points(group="slipcore") if e.name.startswith("slip_")]
+    with pytest.raises(UnknownBackendError) as info:
+        Plugins(entry_points=own, deny=["slip_other"]).get("cache", "valt")
+    assert str(info.value) == (
+        "There is no cache backend 'valt': there are memory, sqlite, vault. Did you mean 'vault'? "
+        "Plugin slip-broken:slip_broken (failed): RuntimeError: half built. "
+        "Plugin slip-other:slip_other (disabled): it is among those not to be used "
+        "(SLIP_DISABLE_PLUGINS)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "distribution"),
+    [
+        ("source", "kafka", "slip-kafka"),
+        ("cache", "rocks", "slip-rocks"),
+        ("sink", "redis", "slip-redis"),
+        ("codec", "avro", "slip-avro"),
+    ],
+)
+def test_a_name_that_another_distribution_brings(kind: str, name: str, distribution: str) -> None:
+    """Where it is not installed, the command that installs it from a checkout is named."""
+    with pytest.raises(UnknownBackendError) as info:
+        Plugins(entry_points=[]).get(kind, name)
+    folder = distribution.replace("-", "_")
+    assert f"It comes with {distribution}: pip install -e plugins/{folder}." in str(info.value)
+
+
+def test_a_misspelled_name_that_another_distribution_brings() -> None:
+    """A near miss of such a name leads to the distribution too."""
+    with pytest.raises(UnknownBackendError, match="Did you mean 'rocks'.*slip-rocks"):
+        Plugins(entry_points=[]).get("cache", "rokcs")
+
+
+def test_an_installed_distribution_that_does_not_register_its_name(install: Install) -> None:
+    """Nobody is told to install what is there."""
+    install("slip_kafka", "", version="0.0.9")
+    with pytest.raises(UnknownBackendError) as info:
+        Plugins(allow=["slip_kafka"]).get("source", "kafka")
+    assert "It belongs to slip-kafka; the installed 0.0.9 does not register it." in str(info.value)
+    assert "pip install" not in str(info.value)
+
+
+# --- what is registered -------------------------------------------------------------------
+
+FACTORY = """
+    @hookimpl
+    def register_caches(register):
+        register("vault", "{place}", options="{place}")
+"""
+
+
+def test_a_missing_library_is_named(install: Install) -> None:
+    """Where a backend's library is missing, the error names it, the backend and the remedy."""
+    install("slip_vault", FACTORY.replace("{place}", "slip_vault_code:Vault"))
+    install("slip_vault_code", "import slip_nowhere.client\n")
+    backend = Plugins().get("cache", "vault")
+    with pytest.raises(MissingDependencyError) as info:
+        backend.load()
+    assert str(info.value) == (
+        "The cache backend 'vault' of slip-vault needs the module slip_nowhere, which is not "
+        "installed: install slip-vault again, with its dependencies."
+    )
+    assert isinstance(info.value, ImportError)
+    assert info.value.name == "slip_nowhere"
+    with pytest.raises(MissingDependencyError):
+        backend.options_type()
+
+
+def test_a_missing_library_of_this_project_names_the_command(install: Install) -> None:
+    """For a distribution of this project the remedy is its local install."""
+    install("slip_rocks_code", "import slip_nowhere\n")
+    install("slip_rocks", FACTORY.replace("{place}", "slip_rocks_code:Vault"))
+    with pytest.raises(MissingDependencyError, match="pip install -e plugins/slip_rocks"):
+        Plugins(allow=["slip_rocks"]).get("cache", "vault").load()
+
+
+@pytest.mark.parametrize("place", ["slip_vault.nowhere:Vault", "slip_wrong:Vault"])
+def test_a_plugins_own_mistake_is_not_disguised(install: Install, place: str) -> None:
+    """An import that is the plugin's own error comes through as it is."""
+    install("slip_wrong", "from slip_wrong import nothing_of_this\n")
+    install("slip_vault", FACTORY.replace("{place}", place))
+    with pytest.raises(ImportError) as info:
+        Plugins().get("cache", "vault").load()
+    assert not isinstance(info.value, PluginError)
+
+
+def test_a_factory_that_is_not_there(install: Install) -> None:
+    """A place that has no such attribute is an error that names plugin and place."""
+    install("slip_vault", FACTORY.replace("{place}", "json:Vault"))
+    with pytest.raises(PluginError) as info:
+        Plugins().get("cache", "vault").load()
+    assert str(info.value) == (
+        "slip-vault:slip_vault registers the cache backend 'vault' as json:Vault, and json has no "
+        "Vault."
+    )
+
+
+def test_options_that_are_no_settings(install: Install) -> None:
+    """An options class has to be a Struct or a dataclass."""
+    install("slip_vault", FACTORY.replace("{place}", "decimal:Decimal"))
+    with pytest.raises(PluginError, match="registers Decimal as the options .* no dataclass"):
+        Plugins().get("cache", "vault").options_type()
+
+
+# --- settings that speak for a backend ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "backend"),
+    [
+        (["bootstrap_servers"], "kafka"),
+        (["bootstrap.servers"], "kafka"),
+        (["group_id", "sasl_plain_password"], "kafka"),
+        (["client_id", "acks"], "kafka"),
+        (["group_id", "group_instance_id", "auto_offset_reset"], None),
+        (["path", "partitions", "session_timeout", "poll_interval"], None),
+        ([], None),
+    ],
+)
+def test_settings_claim_a_backend(settings: list[str], backend: str | None) -> None:
+    """Kafka's own settings claim it, under the names of both clients; common ones claim nobody."""
+    assert claimant(settings) == backend
+
+
+def test_the_backend_of_a_setting() -> None:
+    """One setting tells whose it is."""
+    assert backend_of_setting("security_protocol") == "kafka"
+    assert backend_of_setting("url") is None
