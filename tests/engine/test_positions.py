@@ -1,0 +1,208 @@
+"""Where reading starts, who reads what, and what a bad record or position does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from slipcore import READ_FROM_END, READ_FROM_START, Record
+from slipcore.interfaces import ConfigError, DecodeError, StateError
+
+from .conftest import MakeApp, fill, run
+
+
+def test_a_poison_record_stops_the_app_and_is_named(make_app: MakeApp) -> None:
+    """What came before it is finished and committed; it is the first of the next run too."""
+    app = make_app()
+    raw, topic, seen = app.topic("in", codec="raw"), app.topic("in", {"group_id": "g"}), []
+    app.handle(topic)(lambda record: seen.append(record.value))
+
+    async def work() -> None:
+        await fill(raw, (b"a", b"fine"), (b"a", b"\xff"), (b"a", b"later"))
+        for _ in range(2):
+            with pytest.raises(DecodeError, match=r"in\[0\]@1 can't be decoded") as caught:
+                await app.stream()
+            assert (caught.value.topic, caught.value.partition, caught.value.offset) == ("in", 0, 1)
+
+    run(work())
+    assert seen == ["fine"]
+
+
+def test_a_tombstone_never_reaches_a_codec(make_app: MakeApp) -> None:
+    """Its value is None, whatever the codec."""
+    app = make_app()
+    topic, seen = app.topic("in", codec="json"), []
+
+    @app.handle(topic)
+    def handler(record: Record) -> None:
+        seen.append((record.key, record.value))
+        app.stop()
+
+    async def work() -> None:
+        await topic("k", None)
+        await app.stream()
+
+    run(work())
+    assert seen == [("k", None)]
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [(READ_FROM_START, ["0", "1", "2", "new"]), (READ_FROM_END, ["new"]), ({0: 2}, ["2", "new"])],
+)
+def test_offset_says_where_a_topic_starts(
+    make_app: MakeApp, offset: object, expected: list[str]
+) -> None:
+    """Whatever the group has committed."""
+    app = make_app()
+    topic = app.topic("in", offset=offset)
+    seen: list[str] = []
+
+    @app.handle(topic)
+    def handler(record: Record) -> None:
+        seen.append(record.value)
+        if record.value == "new":
+            app.stop()
+
+    async def work() -> None:
+        await fill(topic, *((None, str(n)) for n in range(3)))
+        running = asyncio.ensure_future(app.stream())
+        while not app.streams or not app.streams[0].positioned.is_set():
+            await asyncio.sleep(0.001)
+        await topic("new")
+        await running
+
+    run(work())
+    assert seen == expected
+
+
+def test_bindings_of_one_topic_each_skip_up_to_their_own_position(make_app: MakeApp) -> None:
+    """Reading starts at the lowest; state that is further on is not applied twice."""
+    app = make_app(commit=1000.0)
+    topic, counts = app.topic("in"), app.cache("counts")
+    slow: list[int] = []
+    fails = [False, True]
+
+    @app.handle(topic, name="count")
+    def count(record: Record) -> None:
+        counts["n"] = counts.get("n", 0) + 1
+
+    @app.handle(topic, name="slow")
+    async def other(record: Record) -> None:
+        if record.offset == 2:
+            while counts.get("n", 0) < 5:
+                await asyncio.sleep(0.001)
+            if fails.pop():
+                raise RuntimeError("two")
+        slow.append(record.offset)
+        if record.offset == 4:
+            app.stop()
+
+    async def work() -> None:
+        await fill(topic, *((None, str(n)) for n in range(5)))
+        with pytest.raises(RuntimeError):
+            await app.stream()
+        await app.stream()
+
+    run(work())
+    assert slow == [0, 1, 2, 3, 4]
+    assert counts["n"] == 5
+
+
+def test_members_of_a_group_share_the_partitions(make_app: MakeApp, backend: str) -> None:
+    """Two topics objects of one group in two apps of one process read every record once."""
+    if backend == "memory":
+        pytest.skip("a memory topic belongs to one app")
+    seen: list[tuple[str, str]] = []
+
+    def member(name: str) -> object:
+        app = make_app("shop")
+        topic = app.topic("in", {"partitions": 4})
+
+        @app.handle(topic)
+        def handler(record: Record) -> None:
+            seen.append((name, record.value))
+
+        return app
+
+    async def work() -> None:
+        producer = make_app("producer").topic("in", {"partitions": 4})
+        first, second = member("a"), member("b")
+        async with first, second:  # type: ignore[attr-defined]
+            while len({p for app in (first, second) for p in app.streams[0].owned}) < 4 or not all(  # type: ignore[attr-defined]
+                app.streams[0].owned  # type: ignore[attr-defined]
+                for app in (first, second)
+            ):
+                await asyncio.sleep(0.01)
+            await fill(producer, *((f"k{n}", str(n)) for n in range(40)))
+            while len(seen) < 40:
+                await asyncio.sleep(0.01)
+
+    run(work())
+    assert sorted(value for _, value in seen) == sorted(str(n) for n in range(40))
+    assert {name for name, _ in seen} == {"a", "b"}
+
+
+def test_local_state_waits_for_all_partitions_and_gives_up(
+    make_app: MakeApp, backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A member with some of the partitions reads nothing, says why, and fails at the deadline."""
+    if backend == "memory":
+        pytest.skip("a memory topic belongs to one app")
+    other = make_app("shop")
+    other.handle(other.topic("in", {"partitions": 2}))(lambda record: None)
+    app = make_app("shop", start=0.3)
+    topic, counts, seen = app.topic("in", {"partitions": 2}), app.cache("counts"), []
+
+    @app.handle(topic)
+    def handler(record: Record) -> None:
+        seen.append(record.value)
+        counts["n"] = 1
+
+    async def work() -> None:
+        async with other:
+            with pytest.raises(StateError, match="needs all 2 partitions in one member"):
+                await app.stream()
+
+    with caplog.at_level(logging.WARNING):
+        run(work())
+    assert seen == []
+    assert "needs all 2 partitions" in caplog.text
+
+
+def test_two_topics_of_one_name_and_group_must_agree(make_app: MakeApp) -> None:
+    """They are one source; differing settings are an error that says so."""
+    app = make_app()
+    app.handle(app.topic("in", codec="json"))(lambda record: None)
+    app.handle(app.topic("in", codec="text"))(lambda record: None)
+    with pytest.raises(ConfigError, match="one source"):
+        run(app.stream())
+
+
+def test_an_empty_state_beside_a_group_with_a_position_is_said(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes on where the group stands, and names the way to replay."""
+    app = make_app()
+    topic, counts = app.topic("in"), app.cache("counts")
+    app.handle(topic, name="count")(lambda record: app.stop())
+
+    async def work() -> None:
+        await topic("x")
+        await app.stream()
+        app.bindings.clear()
+
+        @app.handle(topic, name="count")
+        def count(record: Record) -> None:
+            counts["n"] = counts.get("n", 0) + 1
+            app.stop()
+
+        await topic("y")
+        with caplog.at_level(logging.WARNING):
+            await app.stream()
+
+    run(work())
+    assert counts["n"] == 1
+    assert "offset=READ_FROM_START" in caplog.text
