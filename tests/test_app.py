@@ -1,0 +1,128 @@
+"""App, Conf and the current app."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipcore import App, Cache, Conf, Topic, handle, stream
+from slipcore.app import current_app, use_app
+from slipcore.config import Config
+from slipcore.interfaces import ConfigError
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    """The current app, new and in a directory of its own."""
+    app = App("tests", config=Config.load(cwd=tmp_path, environ={}))
+    former = use_app(app)
+    yield app
+    use_app(former)
+    app.close()
+
+
+async def numbers(n: int) -> AsyncIterator[int]:
+    for i in range(n):
+        yield i
+
+
+def test_conf_is_merged_into_topics_as_they_are_made(app: App) -> None:
+    """A topic takes what is there at that moment; what it is given itself wins."""
+    Conf({"bootstrap_servers": "localhost:29091", "group_id": "default-demo"})
+    first = Topic("emoji", {"bootstrap_servers": "localhost:29092"})
+    Conf({"security_protocol": "SASL_SSL", "sasl_plain_password": "mypass"})
+    second = Topic("conf", {"group_id": "demo"})
+    assert first.conf == {"bootstrap_servers": "localhost:29092", "group_id": "default-demo"}
+    assert second.conf == {
+        "bootstrap_servers": "localhost:29091",
+        "group_id": "demo",
+        "security_protocol": "SASL_SSL",
+        "sasl_plain_password": "mypass",
+    }
+
+
+def test_conf_shows_no_secret(app: App) -> None:
+    """Its repr masks passwords."""
+    shown = repr(Conf({"sasl_plain_username": "me", "sasl_plain_password": "mypass"}))
+    assert "mypass" not in shown
+    assert "me" in shown
+
+
+def test_exit_hooks_and_named_iterables_of_conf(app: App) -> None:
+    """register_iterable, register_handler, register_exit_hook and start."""
+    seen: list[Any] = []
+    conf = Conf()
+
+    async def bye() -> None:
+        seen.append("bye")
+
+    conf.register_iterable("numbers", numbers(2))
+    conf.register_handler("numbers", seen.append)
+    conf.register_exit_hook(bye)
+    asyncio.run(conf.start())
+    assert seen == [0, 1, "bye"]
+
+
+def test_the_module_level_functions_act_on_the_current_app(app: App) -> None:
+    """handle, stream, Topic and Cache."""
+    got: list[int] = []
+    handle(numbers(2), sink=[got.append])(lambda n: n)
+    asyncio.run(stream())
+    assert got == [0, 1]
+    assert (Topic("t").app, Cache("c").app, current_app()) == (app, app, app)
+
+
+def test_a_topic_with_a_setting_of_kafka_names_what_brings_it(app: App) -> None:
+    """Nothing that claims the setting is installed."""
+    topic = Topic("emoji", {"bootstrap_servers": "localhost:29091"})
+    app.handle(topic)(print)
+    with pytest.raises(ConfigError, match="slip-kafka"):
+        asyncio.run(app.stream())
+
+
+def test_exactly_once_is_refused_where_nothing_can_give_it(app: App) -> None:
+    """The weakest link is named, at start."""
+    app.handle(numbers(1), sink=[print], delivery="exactly-once")(lambda n: n)
+    with pytest.raises(ConfigError, match="exactly-once"):
+        asyncio.run(app.stream())
+
+
+def test_the_plan_names_backends_reasons_and_guarantees(app: App) -> None:
+    """Topics are at least once with state effectively once; an iterable cannot replay."""
+    topic, counts = app.topic("orders"), app.cache("counts", backend="memory")
+
+    @app.handle(topic, sink=[app.topic("out"), print])
+    def count(record: Any) -> None:
+        counts["n"] = 1
+
+    app.handle(numbers(1), name="numbers")(lambda n: None)
+    first, second = app.plan().bindings
+    assert (first.delivery, first.state_delivery) == ("at-least-once", "effectively-once")
+    assert [(s.name, s.backend, s.reason) for s in first.sources] == [
+        ("orders", "sqlite", "the embedded default")
+    ]
+    assert [(s.name, s.kind) for s in first.sinks] == [("out", "topic"), ("print", "function")]
+    assert [(s.name, s.backend, s.reason) for s in first.state] == [
+        ("counts", "memory", "backend= in code")
+    ]
+    assert (second.delivery, second.state_delivery) == ("at-most-once", None)
+    assert any("cannot replay" in reason for reason in second.reasons)
+
+
+def test_what_the_file_says_of_a_resource_is_used_and_told(tmp_path: Path) -> None:
+    """Backend and settings by name; the environment over the file; code over both."""
+    (tmp_path / "slip.toml").write_text(
+        '[app]\nname = "shop"\n\n[topics.orders]\nbackend = "memory"\npartitions = 3\n'
+    )
+    environ = {"SLIP_TOPICS__ORDERS__PARTITIONS": "4"}
+    app = App(config=Config.load(cwd=tmp_path, environ=environ))
+    choice = app.topic("orders").choice()
+    assert (app.name, choice.backend.name, choice.reason) == ("shop", "memory", "slip.toml:5")
+    assert choice.options().partitions == 4
+    assert app.topic("orders", {"partitions": 5}).choice().options().partitions == 5
+    with pytest.raises(ConfigError, match=r"partition_count.*partitions"):
+        app.topic("orders", {"partition_count": 5}).choice().options()
