@@ -111,7 +111,8 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             table = _keys(header[1])
-            lines.setdefault(table, number)
+            for end in range(1, len(table) + 1):
+                lines.setdefault(table[:end], number)
         elif key := _KEY.match(line):
             lines.setdefault((*table, *_keys(key[1] + " = {}")), number)
     return lines
