@@ -42,7 +42,7 @@ def plan_target(target: str, report: Report) -> tuple[int, Plan | None]:
     if isinstance(app, int):
         return app, None
     try:
-        return 0, app.plan()
+        return 0, _planned(app)
     except Exception as error:
         return report.failed(failed_run(error, app)), None
     finally:
@@ -61,7 +61,7 @@ def _run(app: App, report: Report, *, progress: bool) -> int:
     streams: list[PausableStream] = []
     began = time.monotonic()
     try:
-        report.planned(app.plan())
+        report.planned(_planned(app))
         # A run's streams are gone when it has ended; their counts are wanted then.
         app.on_start(lambda: streams.extend(app.streams))
         asyncio.run(_watch(app) if progress else app.stream())
@@ -69,6 +69,12 @@ def _run(app: App, report: Report, *, progress: bool) -> int:
         return report.failed(failed_run(error, app))
     report.ended(time.monotonic() - began, handled(streams))
     return 0
+
+
+def _planned(app: App) -> Plan:
+    # Built-in names would do without the plugins, and a wrong SLIP_PLUGINS would go unnoticed.
+    app.plugins.load()
+    return app.plan()
 
 
 async def _watch(app: App) -> None:
