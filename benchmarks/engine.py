@@ -154,7 +154,9 @@ def main() -> None:
                 "ratio_max": round(ratios[-1], 2),
             }
         )
-    machine = f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}"
+    machine = (
+        f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}"
+    )
     if arguments.json:
         print(json.dumps({"machine": machine, "records": arguments.records, "rows": rows}))
         return

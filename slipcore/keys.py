@@ -12,9 +12,9 @@ decides almost always, the difference (zero for a float) where two integers shar
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from struct import Struct
-from struct import error as StructError
 from typing import Any, Final
 
 from slipcore.errors import DecodeError, EncodeError
@@ -84,7 +84,7 @@ def decode_key(data: bytes) -> Key:
                 elements.append(element)
             return tuple(elements)
         key, at = _read(data, 0, 0)
-    except (LookupError, ValueError, OverflowError, StructError) as error:
+    except (LookupError, ValueError, OverflowError, struct.error) as error:
         raise DecodeError(f"{_shown(data)} is not the bytes of a key: {error}") from error
     if at != len(data):
         raise DecodeError(f"{_shown(data)} is not the bytes of a key: {len(data) - at} too many")

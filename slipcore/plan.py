@@ -148,7 +148,8 @@ def _replay(source: Any) -> tuple[bool, str]:
     if isinstance(source, Topic):
         return True, f"{name} keeps what was read; it comes again from the last commit"
     if isinstance(source, Source):
-        capabilities = getattr(source.choice().backend.load(), "capabilities", frozenset())
+        factory = source.choice().backend.load()
+        capabilities: frozenset[Capability] = getattr(factory, "capabilities", frozenset())
     elif isinstance(source, ISource):
         capabilities = source.capabilities
     else:

@@ -1,4 +1,4 @@
-"""Topics, sources, sinks and codecs: a name becomes a backend instance, at start or at first use."""
+"""Topics, sources, sinks and codecs: a name becomes a backend instance, at start or first use."""
 
 from __future__ import annotations
 

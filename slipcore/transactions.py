@@ -146,9 +146,10 @@ class Transaction:
                     "never end: its holder waits for this transaction. Name all keys in one "
                     "transaction(...)."
                 )
-            if holder._root()._waits_for is None:
+            waits_for = holder._root()._waits_for
+            if waits_for is None:
                 return
-            locks, wanted = holder._root()._waits_for
+            locks, wanted = waits_for
 
     def _root(self) -> Transaction:
         return self if self._parent is None else self._parent._root()

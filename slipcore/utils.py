@@ -129,7 +129,7 @@ class PubSub:
         for listener in listeners:
             try:
                 listener(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - the other listeners come first
+            except Exception as error:
                 errors.append(error)
         _raise_all(topic, errors)
 
@@ -144,7 +144,7 @@ class PubSub:
         for listener in self._listeners.get(topic, ()):
             try:
                 await awaitable(listener(*args, **kwargs))
-            except Exception as error:  # noqa: BLE001 - the other listeners come first
+            except Exception as error:
                 errors.append(error)
         _raise_all(topic, errors)
 
@@ -344,7 +344,7 @@ class AsyncSynchronizedGenerator(AsyncIterable[Any]):
             self._round += 1
         except StopAsyncIteration:
             self._ended = True
-        except Exception as error:  # noqa: BLE001 - each copy raises it
+        except Exception as error:
             self._error, self._ended = error, True
         except asyncio.CancelledError:
             self._ended = True

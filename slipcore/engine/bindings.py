@@ -194,14 +194,14 @@ def check_sinks(sinks: Any, name: str, also: tuple[type, ...] = ()) -> tuple[Sin
         raise ConfigError(
             f"Handler {name}: sink= takes a list of sinks, not {sinks!r}; write sink=[...]."
         )
-    sinks = tuple(sinks)
-    for sink in sinks:
+    found: tuple[Sink, ...] = tuple(sinks)
+    for sink in found:
         if not callable(sink) and not isinstance(sink, (ISink, *also)):
             raise ConfigError(
                 f"Handler {name}: {sink!r} is no sink, because it can't be called; a sink is a "
                 "function, a topic, a cache or an ISink."
             )
-    return sinks
+    return found
 
 
 def compile_sink(sink: Sink, name: str) -> Emit:

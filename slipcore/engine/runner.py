@@ -205,8 +205,8 @@ class Runner:
         after = "at once" if self._now.is_set() else f"after {self._limits.stop:g} s"
         held = f"; a record was still in hand in {', '.join(abandoned)}" if abandoned else ""
         return DeadlineError(
-            f"Stopped {after} with unfinished work: {left} records were not durable{held}. What is unfinished comes again at the next start, where the "
-            "source can replay."
+            f"Stopped {after} with unfinished work: {left} records were not durable{held}. "
+            "What is unfinished comes again at the next start, where the source can replay."
         )
 
     async def _settle(self) -> None:

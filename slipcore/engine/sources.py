@@ -139,7 +139,7 @@ class SourceStream(PausableStream):
             raise poison
 
     async def _share(self, records: Sequence[Record], epoch: int) -> None:
-        """All bindings handle the batch side by side; one that fails lets the others' records end."""
+        """All bindings handle the batch side by side; one that fails stops the others in order."""
 
         async def handle(lane: Lane) -> None:
             try:

@@ -19,7 +19,7 @@ from slipcore.interfaces import DeadlockError, EncodeError, StateError
 MakeCache = Callable[..., Cache]
 """`make_cache(name)`: a Cache; what is made after `close()` finds what was put before."""
 
-KEYS = [
+KEYS: list[Any] = [
     False, True, -(2**70), -1000, -2.5, -1, -1.0, -0.5, 0, 0.5, 1, 1.0, 2, 1e10, 2**70,
     "", "a", "a\0b", "ab", "b", "é", b"", b"a", b"\xff", (), (1,), (1, "a"), ("a",), ("a", 1),
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Counts the records of a topic per key and sends each on; run by tests that kill it.
 
-    python counting.py DIRECTORY RECORDS
+python counting.py DIRECTORY RECORDS
 """
 
 from __future__ import annotations

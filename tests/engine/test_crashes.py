@@ -18,7 +18,7 @@ from .conftest import run
 from .crashing import FUSE, Crash
 from .plugin import plugin_from
 
-RECORDS = 24
+RECORDS = 15
 
 
 def make_app(directory: Path) -> App:
@@ -46,7 +46,7 @@ async def attempt(directory: Path) -> None:
         return record.key, f"{record.value} {counts[record.key]}"
 
     try:
-        # Outputs are durable before the state that goes with them: where all is counted, all is done.
+        # Outputs are durable before the state that goes with them: all counted is all done.
         if sum(counts.values()) < RECORDS:
             await app.stream()
     finally:
@@ -84,17 +84,18 @@ def calls_of_a_whole_run(directory: Path) -> int:
 def check(directory: Path) -> None:
     FUSE.arm(None)
     out, counts = run(outcome(directory))
-    assert counts == {"k0": 8, "k1": 8, "k2": 8}
+    assert counts == {"k0": 5, "k1": 5, "k2": 5}
     expected = {f"{n} {n // 3 + 1}" for n in range(RECORDS)}
     assert set(out) == expected, Counter(out)
 
 
 def test_no_crash_point_loses_a_record_or_counts_one_twice(tmp_path: Path) -> None:
     """Dead before or after each backend call of a run, then started again: outputs complete,
-    counts exact."""
+    counts exact.
+    """
     total = calls_of_a_whole_run(tmp_path / "whole")
     check(tmp_path / "whole")
-    assert total > 40
+    assert total > 25
     for at in range(1, total + 1):
         for before in (True, False):
             directory = tmp_path / f"{at}-{before}"

@@ -321,7 +321,8 @@ def test_a_bare_loop_finishes_a_record_when_the_next_is_asked_for(make_app: Make
 def test_an_app_runs_inside_anyones_loop(make_app: MakeApp) -> None:
     """`async with app:` runs it beside the block and stops it in order at its end."""
     app = make_app()
-    source, got = app.topic("in"), []
+    source = app.topic("in")
+    got: list[str] = []
 
     @app.handle(source, sink=[got.append])
     def handler(record: Record) -> str:

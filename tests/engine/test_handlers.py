@@ -226,7 +226,9 @@ def test_several_sources_feed_one_handler(app: App) -> None:
 
 def test_handlers_share_a_source(app: App) -> None:
     """It is read once, and every handler sees every item."""
-    source, first, second = numbers(3), [], []
+    source = numbers(3)
+    first: list[int] = []
+    second: list[int] = []
     app.handle(source, sink=[first.append])(lambda n: n)
     app.handle(source, sink=[second.append])(lambda n: -n)
     run(app.stream())

@@ -62,13 +62,12 @@ def counts(directory: Path) -> dict[str, int]:
 
 
 def start(directory: Path, records: int) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, str(COUNTING), str(directory), str(records)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    return process
 
 
 def reading(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
