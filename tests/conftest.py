@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
+from slipcore import App
+from slipcore.config import Config
+from slipcore.plugins import Plugins
+
 APPS = Path(__file__).parent / "apps"
 SLIP = [sys.executable, "-m", "slipcore.cli"]
+KEPT = {"n0": 0, "n1": 10, "n2": 20}
 DEADLINE = 20.0
 """Seconds after which a process that has not ended never will."""
 
@@ -91,3 +98,32 @@ def start_slip(
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def read_back(directory: Path) -> dict[str, Any]:
+    """What the cache `kept` holds, read by an app of its own."""
+    app = App("reader", config=Config.load(directory, {}), plugins=Plugins(entry_points=[]))
+    try:
+        return dict(app.cache("kept").items())
+    finally:
+        app.close()
+
+
+@pytest.fixture(scope="session")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory that an app has committed to and left in order."""
+    directory = tmp_path_factory.mktemp("state")
+    app = App("keeping", config=Config.load(directory, {}), plugins=Plugins(entry_points=[]))
+    cache = app.cache("kept")
+    for key, value in KEPT.items():
+        cache[key] = value
+    app.close()
+    return directory / ".slip"
+
+
+@pytest.fixture
+def committed(tmp_path: Path, state: Path) -> Iterator[Path]:
+    """The test's directory with that state in it, which is whole when the test is over."""
+    shutil.copytree(state, tmp_path / ".slip")
+    yield tmp_path
+    assert read_back(tmp_path) == KEPT
