@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from slipcore.engine.bindings import Step
+from slipcore.engine.policies import raised
 from slipcore.engine.state import CURRENT, undo
 from slipcore.interfaces import ISink, IStateStore, Record
 
@@ -235,6 +236,7 @@ class Lane:
 
     def abandon(self, generation: Generation, index: int, error: BaseException) -> None:
         """The record at `index` failed: what it wrote is undone, what came before it goes on."""
+        raised(error, self.reader, generation.records[index] if index >= 0 else None)
         built_on = undo(generation, index)
         self._go_on(generation, max(0, index))
         for other in built_on:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from slipcore.engine.delivery import Generation, Lane, committable
+from slipcore.engine.policies import undecodable
 from slipcore.engine.state import CURRENT
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import (
@@ -167,13 +168,7 @@ class SourceStream(PausableStream):
             try:
                 good.extend(decode((record,)))
             except DecodeError as error:
-                place = f"{record.topic}[{record.partition}]@{record.offset}"
-                return good, DecodeError(
-                    f"Record {place} can't be decoded: {error}",
-                    record.topic,
-                    record.partition,
-                    record.offset,
-                )
+                return good, undecodable(error, record)
         return good, None
 
     async def _finish_lanes(self) -> None:
