@@ -114,7 +114,7 @@ def test_a_dotted_module_is_found_from_here(slip: Slip, write: Write) -> None:
     """The working directory is on the path, so that a package in it may be named."""
     write("company/__init__.py", "")
     write("company/shop.py", Path("ending.py"))
-    result = slip("run", "company.shop")
+    result = slip("run", "company.shop", PYTHONSAFEPATH="1")  # as for the script `slip`
     assert (result.returncode, result.stdout) == (0, "0\n2\n4\n")
     assert result.stderr.startswith("App shop\n")
 
@@ -128,7 +128,11 @@ def test_a_file_imports_its_neighbours(slip: Slip, write: Write) -> None:
 
 def test_an_app_file_may_have_the_name_of_a_standard_module(slip: Slip, write: Write) -> None:
     """A file `json.py` runs and takes nobody else's json away."""
-    write("apps/json.py", Path("ending.py"))
+    write(
+        "apps/json.py",
+        Path("ending.py"),
+        replace={"return number * 2": "import json; return json.dumps(number * 2)"},
+    )
     result = slip("run", "apps/json.py", "--log-json")
     assert (result.returncode, result.stdout) == (0, "0\n2\n4\n")
 
