@@ -329,10 +329,7 @@ class Lane:
             return
         generation.settled = True
         for space, writes in generation.writes.items():
-            for key in writes:
-                entry = space.pending.get(key)
-                if entry is not None and entry[1] is generation:
-                    del space.pending[key]
+            space.land(writes, generation)
         self.finished.update(generation.live_positions())
         self._handled.remove(generation)
         self.unfinished -= len(generation.records)

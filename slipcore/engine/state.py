@@ -8,6 +8,7 @@ on each other across sources land together, in one write.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
@@ -28,7 +29,7 @@ _PAGE = 256
 class Space:
     """One cache's keys: what its store holds and, over it, what is not durable yet."""
 
-    __slots__ = ("hot", "hot_size", "name", "pending", "store")
+    __slots__ = ("_order", "hot", "hot_size", "name", "pending", "store")
 
     def __init__(self, store: IStateStore, name: str, hot_size: int) -> None:
         self.store = store
@@ -36,6 +37,7 @@ class Space:
         self.pending: dict[bytes, tuple[bytes | None, Generation]] = {}
         self.hot: dict[bytes, object] = {}
         self.hot_size = hot_size
+        self._order: list[bytes] | None = None  # the pending keys in order, where a scan asked
 
     def get(self, key: bytes) -> bytes | None:
         entry = self.pending.get(key)
@@ -78,12 +80,14 @@ class Space:
         generation.log.append((self, key, before, writes.get(key, _MISSING), generation.index()))
         writes[key] = value
         self.pending[key] = (value, generation)
+        if before is None and self._order is not None:
+            insort(self._order, key)
 
     def supersede(self, keys: Iterable[bytes]) -> None:
         """These are durable already: no older write that is still pending may overwrite them."""
         for key in keys:
             self.hot.pop(key, None)
-            entry = self.pending.pop(key, None)
+            entry = self._drop(key)
             if entry is None:
                 continue
             writers = {*entry[1].lane.live_generations(), *entry[1].entangled}
@@ -94,7 +98,26 @@ class Space:
         """Go back to what the store holds, where all that was written since is discarded."""
         for key in keys:
             self.hot.pop(key, None)
-            self.pending.pop(key, None)
+            self._drop(key)
+
+    def land(self, keys: Iterable[bytes], generation: Generation) -> None:
+        """What a generation wrote is durable: from here on the store answers for it."""
+        for key in keys:
+            entry = self.pending.get(key)
+            if entry is not None and entry[1] is generation:
+                self._drop(key)
+
+    def take_back(self, key: bytes, before: tuple[bytes | None, Generation] | None) -> None:
+        """Put what was pending before a write in its place again."""
+        self.hot.pop(key, None)
+        if before is None or before[1].settled or before[1].dead:
+            self._drop(key)
+        else:
+            self.pending[key] = before
+
+    def _drop(self, key: bytes) -> tuple[bytes | None, Generation] | None:
+        self._order = None
+        return self.pending.pop(key, None)
 
     def remember(self, key: bytes, value: object) -> None:
         """Keep a decoded value that nobody can change for the next reads."""
@@ -106,16 +129,9 @@ class Space:
         self, start: bytes | None, end: bytes | None, backwards: bool
     ) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with start <= key < end in order, the pending ones among the durable ones."""
-        staged = sorted(
-            (
-                (key, entry[0])
-                for key, entry in self.pending.items()
-                if (start is None or key >= start) and (end is None or key < end)
-            ),
-            reverse=backwards,
-        )
+        staged = [(key, self.pending[key][0]) for key in self._pending_between(start, end)]
         covered = {key for key, _ in staged}
-        waiting = iter(staged)
+        waiting = iter(reversed(staged) if backwards else staged)
         head = next(waiting, None)
         for key, value in self._durable(start, end, backwards):
             while head is not None and ((head[0] > key) if backwards else (head[0] < key)):
@@ -128,6 +144,13 @@ class Space:
             if head[1] is not None:
                 yield head[0], head[1]
             head = next(waiting, None)
+
+    def _pending_between(self, start: bytes | None, end: bytes | None) -> list[bytes]:
+        order = self._order
+        if order is None:
+            order = self._order = sorted(self.pending)
+        first = 0 if start is None else bisect_left(order, start)
+        return order[first : len(order) if end is None else bisect_left(order, end)]
 
     def _durable(
         self, start: bytes | None, end: bytes | None, backwards: bool
@@ -172,11 +195,7 @@ def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
         if entry[1] is not generation:
             built_on.add(entry[1])
             continue
-        space.hot.pop(key, None)
-        if before is None or before[1].settled or before[1].dead:
-            del space.pending[key]
-        else:
-            space.pending[key] = before
+        space.take_back(key, before)
     return built_on
 
 
