@@ -43,6 +43,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     def make(name: str, source: str, *, version: str = "1.0", entry: str | None = None) -> None:
         text = HOOKS + dedent(source).replace("{module}", name)
         (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)  # the real one, where there is one
         info = tmp_path / f"{name}-{version}.dist-info"
         info.mkdir()
         dist = name.replace("_", "-")
