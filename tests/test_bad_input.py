@@ -254,7 +254,7 @@ def test_an_app_file_that_does_not_import(
 
 
 def test_a_value_that_its_codec_cannot_encode(slip: Slip, write: Write, committed: Path) -> None:
-    """The topic, the codec and what it takes are named: exit code 1, a binding failed."""
+    """The topic, the codec, what it takes and who sent it are named: exit code 1."""
     write(
         "app.py", ORDERS, '@handle(numbers(), sink=[Topic("out")])\ndef show(n): return object()\n'
     )
@@ -262,6 +262,7 @@ def test_a_value_that_its_codec_cannot_encode(slip: Slip, write: Write, committe
     assert sentence.startswith(
         "Topic('out') can't encode a value: the codec text writes str, not object"
     )
+    assert "app/show/numbers" in sentence
 
 
 def test_a_value_that_cannot_be_kept_exactly(slip: Slip, write: Write, committed: Path) -> None:

@@ -84,13 +84,21 @@ def failed_run(error: BaseException, app: App) -> Failure:
             line = _user_line(error)
             return Failure(f"{name} failed{at} ({line}): {error}", FAILED)
         return Failure(f"{name} failed{at}: {_named(error)}", FAILED, _traceback(error))
-    if isinstance(error, DeadlineError):
-        return Failure(str(error), UNFINISHED)
-    if isinstance(error, (ConfigError, PluginError, StateInUseError, StateFormatError)):
-        return Failure(str(error), MISCONFIGURED)
     if isinstance(error, SlipError):
-        return Failure(str(error), FAILED)
+        return Failure(" ".join((str(error), *_notes(error))), _code(error))
     return Failure(f"The app failed: {_named(error)}", FAILED, _traceback(error))
+
+
+def _code(error: SlipError) -> int:
+    if isinstance(error, DeadlineError):
+        return UNFINISHED
+    wrong = isinstance(error, (ConfigError, PluginError, StateInUseError, StateFormatError))
+    return MISCONFIGURED if wrong else FAILED
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What the engine noted on an error: who was handling what."""
+    return [f"({note})" for note in getattr(error, "__notes__", ())]
 
 
 def _named(error: BaseException) -> str:
