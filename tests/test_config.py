@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
+from traceback import format_exception
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -351,6 +352,7 @@ class Options(TopicOptions, kw_only=True, forbid_unknown_fields=True):
     fast: bool = False
     mode: Literal["a", "b"] = "a"
     password: str | None = None
+    auth_token: Literal["none"] = "none"
     pin: Secret | None = None
     directory: Path | None = None
     servers: list[str] = msgspec.field(default_factory=list)
@@ -462,7 +464,7 @@ def test_a_backend_without_settings() -> None:
         ),
         (
             of_file(zzz=3),
-            "topic 'emoji' has no setting 'zzz' (slip.toml:7). It takes at_least, "
+            "topic 'emoji' has no setting 'zzz' (slip.toml:7). It takes at_least, auth_token, "
             "auto_offset_reset, context, directory, fast, group_id, group_instance_id, inner, "
             "mode, other-name, partitions, password, pin, ratio, servers.",
         ),
@@ -515,16 +517,18 @@ def test_a_wrong_setting(settings: Mapping[str, Setting], message: str) -> None:
     "settings",
     [
         code(password=["hunter2"]),
+        code(auth_token="hunter2"),
         of_file(pin=["hunter2"]),
         code(partitions="redis://:hunter2@host"),
         of_file(inner={"password": "hunter2", "size": "x"}),
     ],
 )
 def test_a_wrong_secret_is_not_shown(settings: Mapping[str, Setting]) -> None:
-    """The message of a mistyped secret has neither its value nor an error that quotes it."""
-    message = wrong(settings)
-    assert "hunter2" not in message
-    assert "***" in message
+    """Neither the message of a mistyped secret nor its traceback has the value."""
+    with pytest.raises(ConfigError) as info:
+        validate(Options, settings, "topic 'emoji'")
+    assert "***" in str(info.value)
+    assert "hunter2" not in "".join(format_exception(info.value))
 
 
 # --- masking ------------------------------------------------------------------------------
