@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipcore.config import Config, Setting, mask, merge, validate
-from slipcore.interfaces import ConfigError
+from slipcore.interfaces import ConfigError, UnknownBackendError
 from slipcore.plugins import Backend, Plugins, backend_of_setting, claimant
 
 EMBEDDED = {"topic": "sqlite", "cache": "sqlite", "checkpoint_store": "sqlite", "codec": "text"}
@@ -92,7 +92,10 @@ def choose(
             f"{resource} has no backend: write backend=... where it is made, or backend = ... "
             f"under [{_TABLES[kind]}.{name}] in slip.toml."
         )
-    found = plugins.get("source" if kind == "topic" else kind, chosen)
+    try:
+        found = plugins.get("source" if kind == "topic" else kind, chosen)
+    except UnknownBackendError as error:
+        raise UnknownBackendError(f"{error} It was asked for by {resource}: {reason}.") from error
     aside = tuple(
         key for key in given if (owner := backend_of_setting(key)) and owner != found.name
     )

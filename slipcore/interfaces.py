@@ -41,6 +41,7 @@ from slipcore.errors import (
     StateInUseError,
     UnknownBackendError,
 )
+from slipcore.options import StateOptions, TopicOptions
 from slipcore.partitioning import partition_for
 from slipcore.records import (
     READ_FROM_END,
@@ -94,6 +95,7 @@ __all__ = [
     "StateError",
     "StateFormatError",
     "StateInUseError",
+    "StateOptions",
     "TopicOptions",
     "UnknownBackendError",
     "partition_for",
@@ -113,23 +115,6 @@ class Capability(Enum):
     """It shares its partitions with the other members of its group."""
     TRANSACTIONS = "transactions"
     """Its positions can be part of a transaction of its domain."""
-
-
-class TopicOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The settings that every topic backend understands; a backend's options extend them."""
-
-    group_id: str | None = None
-    """Consumer group; None: the app's name."""
-    group_instance_id: str | None = None
-    """Identity of this member across restarts, unique in its group; None: a new one each time."""
-    auto_offset_reset: str = "earliest"
-    """Where a group without a position starts: "earliest" or "latest"."""
-
-    def __post_init__(self) -> None:
-        if self.auto_offset_reset not in ("earliest", "latest"):
-            raise ValueError(
-                f'auto_offset_reset is "earliest" or "latest", not "{self.auto_offset_reset}"'
-            )
 
 
 class Scope(Protocol):

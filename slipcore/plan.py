@@ -74,7 +74,7 @@ def make_plan(app: App) -> Plan:
     """Settle what can be settled without opening anything.
 
     Raises:
-        ConfigError: what the start would refuse too.
+        ConfigError: a name, a setting or a codec that the start would refuse too.
     """
     return Plan(
         app=app.name,
@@ -128,6 +128,9 @@ def _state(binding: Binding, caches: list[Cache], reasons: list[str]) -> str:
             "repeats the one that came first"
         )
         return AT_LEAST_ONCE
+    if not all(_outlives(cache) for cache in caches):
+        reasons.append("state in memory is lost with the process")
+        return AT_MOST_ONCE
     if binding.holds:
         reasons.append("inputs that the pipe holds are applied to the state again")
         return AT_LEAST_ONCE
@@ -138,14 +141,22 @@ def _state(binding: Binding, caches: list[Cache], reasons: list[str]) -> str:
 def _store(cache: Cache) -> object:
     """What is written at once: caches of one backend that keeps all its spaces in one store."""
     choice = cache.choice()
-    one_store = getattr(choice.backend.options_type(), "one_store", False)
-    return choice.backend.name if one_store else (choice.backend.name, cache.name)
+    if getattr(choice.backend.options_type(), "one_store", False):
+        return choice.backend.name, msgspec.json.encode(choice.options())
+    return choice.backend.name, cache.name
+
+
+def _outlives(thing: Topic | Cache) -> bool:
+    """Whether what it holds is there after a crash of the process."""
+    return getattr(thing.choice().backend.options_type(), "outlives_process", True)
 
 
 def _replay(source: Any) -> tuple[bool, str]:
     """Whether what was read and not finished comes again after a crash."""
     name = _name(source)
     if isinstance(source, Topic):
+        if not _outlives(source):
+            return False, f"{name} is in memory: what it holds is lost with the process"
         return True, f"{name} keeps what was read; it comes again from the last commit"
     if isinstance(source, Source):
         factory = source.choice().backend.load()
@@ -165,6 +176,8 @@ def _resource(thing: Any) -> ResourcePlan:
     if isinstance(thing, (Topic, Source, Sink, Cache)):
         choice = thing.choice()
         choice.options()
+        if isinstance(thing, Topic):
+            thing.codecs()
         aside = [f"{key} belongs to another backend and is not used" for key in choice.set_aside]
         return ResourcePlan(
             name=thing.name,

@@ -119,6 +119,20 @@ class Topic:
             ConfigError: a setting, name or codec is wrong.
         """
         choice = self.choice()
+        codec, key_codec = self.codecs()
+        backend = choice.backend.load()(self.name, choice.options(), self.app.scope)
+        if not isinstance(backend, ITopic):
+            raise ConfigError(
+                f"{choice.resource}: '{choice.backend.name}' of {choice.backend.owner} is no topic."
+            )
+        return OpenTopic(self, choice, backend, codec, key_codec)
+
+    def codecs(self) -> tuple[ICodec, ICodec]:
+        """The codecs of values and of keys.
+
+        Raises:
+            ConfigError: a name or a type is wrong.
+        """
         entry = self.app.config.entry("topics", self.name)
         codec, key_codec = self._codec, self._key_codec
         if codec is None and "codec" in entry:
@@ -130,16 +144,8 @@ class Topic:
             key_codec = str(entry["key_codec"].value)
         if key_codec is None:
             key_codec = "raw" if codec == "raw" else "text"
-        backend = choice.backend.load()(self.name, choice.options(), self.app.scope)
-        if not isinstance(backend, ITopic):
-            raise ConfigError(
-                f"{choice.resource}: '{choice.backend.name}' of {choice.backend.owner} is no topic."
-            )
         what = f"topic '{self.name}'"
-        return OpenTopic(
-            self,
-            choice,
-            backend,
+        return (
             make_codec(self.app, codec, self._type, what),
             make_codec(self.app, key_codec, None, what),
         )

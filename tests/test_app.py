@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from slipcore import App, Cache, Conf, Topic, handle, stream
+from slipcore import App, Cache, Conf, ISource, Limits, Record, Topic, handle, stream
 from slipcore.app import current_app, use_app
 from slipcore.config import Config
-from slipcore.interfaces import ConfigError
+from slipcore.interfaces import ConfigError, ConnectError
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_exactly_once_is_refused_where_nothing_can_give_it(app: App) -> None:
 
 def test_the_plan_names_backends_reasons_and_guarantees(app: App) -> None:
     """Topics are at least once with state effectively once; an iterable cannot replay."""
-    topic, counts = app.topic("orders"), app.cache("counts", backend="memory")
+    topic, counts = app.topic("orders"), app.cache("counts", backend="sqlite")
 
     @app.handle(topic, sink=[app.topic("out"), print])
     def count(record: Any) -> None:
@@ -107,10 +107,62 @@ def test_the_plan_names_backends_reasons_and_guarantees(app: App) -> None:
     ]
     assert [(s.name, s.kind) for s in first.sinks] == [("out", "topic"), ("print", "function")]
     assert [(s.name, s.backend, s.reason) for s in first.state] == [
-        ("counts", "memory", "backend= in code")
+        ("counts", "sqlite", "backend= in code")
     ]
     assert (second.delivery, second.state_delivery) == ("at-most-once", None)
     assert any("cannot replay" in reason for reason in second.reasons)
+
+
+def test_the_plan_says_what_memory_costs(app: App) -> None:
+    """What a topic or a cache in memory holds is lost with the process."""
+    counts = app.cache("counts", backend="memory")
+
+    @app.handle(app.topic("durable"), name="state")
+    def state(record: Any) -> None:
+        counts["n"] = 1
+
+    app.handle(app.topic("volatile", backend="memory"), name="topic")(lambda record: None)
+    first, second = app.plan().bindings
+    assert (first.delivery, first.state_delivery) == ("at-least-once", "at-most-once")
+    assert second.delivery == "at-most-once"
+    assert "volatile is in memory: what it holds is lost with the process" in second.reasons
+
+
+def test_the_plan_says_what_two_stores_cost(app: App, tmp_path: Path) -> None:
+    """They can't be written at once."""
+    first = app.cache("first")
+    second = app.cache("second", backend="memory")
+
+    @app.handle(app.topic("in"))
+    def handler(record: Any) -> None:
+        first["n"] = second["n"] = 1
+
+    (plan,) = app.plan().bindings
+    assert plan.state_delivery == "at-least-once"
+    assert any("state in 2 stores" in reason for reason in plan.reasons)
+
+
+def test_the_plan_refuses_a_codec_that_is_not_there(app: App) -> None:
+    """As the start would."""
+    app.handle(app.topic("in", codec="jsn"))(print)
+    with pytest.raises(ConfigError, match="jsn"):
+        app.plan()
+
+
+def test_a_source_that_does_not_open_is_named(app: App) -> None:
+    """With the seconds that it was given."""
+
+    class Stuck(ISource):
+        async def open(self) -> None:
+            await asyncio.sleep(3600)
+
+        async def read(self, max_records: int) -> list[Record]:
+            return []
+
+    stuck = App("stuck", config=app.config, limits=Limits(start=0.1))
+    stuck.handle(Stuck())(print)
+    with pytest.raises(ConnectError, match=r"Stuck.*did not open within 0\.1 s"):
+        asyncio.run(stuck.stream())
 
 
 def test_what_the_file_says_of_a_resource_is_used_and_told(tmp_path: Path) -> None:

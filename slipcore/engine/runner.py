@@ -12,7 +12,7 @@ from typing import Any
 from slipcore.engine.delivery import Lane, flush_all
 from slipcore.engine.state import StateWriter
 from slipcore.engine.streams import PausableStream
-from slipcore.interfaces import DeadlineError, ISink
+from slipcore.interfaces import ConnectError, DeadlineError, ISink
 
 logger = logging.getLogger(__name__)
 
@@ -107,9 +107,16 @@ class Runner:
     async def _open(self, opened: list[ISink | PausableStream]) -> None:
         everything: list[ISink | PausableStream] = [*self._sinks, *self.streams]
         opened.extend(everything)
-        async with asyncio.timeout(self._limits.start):
-            for thing in everything:
-                await thing.open()
+        deadline = asyncio.get_running_loop().time() + self._limits.start
+        for thing in everything:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await thing.open()
+            except TimeoutError as error:
+                raise ConnectError(
+                    f"{thing!r} did not open within {self._limits.start:g} s; see that what it "
+                    "connects to is there, or allow more: Limits(start=...)."
+                ) from error
         self._spawn(self._writer.run())
         for lane in self.lanes:
             self._spawn(lane.flush_forever())

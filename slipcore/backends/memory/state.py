@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Mapping
 from threading import Lock
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -17,14 +17,18 @@ from slipcore.interfaces import (
     Scope,
     StateError,
     StateInUseError,
+    StateOptions,
 )
 
 _INSERTED_ONE_BY_ONE: Final = 64
 """New keys up to here are inserted; more of them are sorted together."""
 
 
-class MemoryStateOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class MemoryStateOptions(StateOptions, kw_only=True, forbid_unknown_fields=True):
     """State in memory has no settings."""
+
+    outlives_process: ClassVar[bool] = False
+    one_store: ClassVar[bool] = True
 
 
 class MemoryCheckpointOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from slipcore.backends.memory.broker import Broker, Group, Log, Member
 from slipcore.interfaces import (
@@ -31,6 +31,7 @@ _BYTES: Final = (bytes, type(None))
 class MemoryTopicOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True):
     """The settings of a topic in memory."""
 
+    outlives_process: ClassVar[bool] = False
     partitions: int | None = None
     """How many partitions the topic is created with; None: 1, or what it has."""
 

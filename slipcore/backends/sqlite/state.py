@@ -7,9 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, ClassVar
 
 from slipcore.interfaces import (
     Changes,
@@ -19,6 +17,7 @@ from slipcore.interfaces import (
     Scope,
     StateError,
     StateInUseError,
+    StateOptions,
 )
 
 if TYPE_CHECKING:
@@ -27,8 +26,10 @@ if TYPE_CHECKING:
     from slipcore.backends.sqlite.file import SlipFile
 
 
-class SqliteStateOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class SqliteStateOptions(StateOptions, kw_only=True, forbid_unknown_fields=True):
     """The settings of state in a SQLite file."""
+
+    one_store: ClassVar[bool] = True
 
     path: str | None = None
     """The database file, from the working directory; None: `slip.db` among the app's state."""
