@@ -218,8 +218,8 @@ class Runner:
 
     async def _settle(self) -> None:
         await asyncio.gather(*self._reading, return_exceptions=True)
-        for lane in self.lanes:
-            await lane.quiet()
+        for stream in self.streams:
+            await stream.quiet()
         if self._sinks and self.failure is None:
             await flush_all(self._sinks)
 

@@ -356,6 +356,11 @@ class SourceStream(PausableStream):
         async with asyncio.timeout(timeout):
             await asyncio.shield(task)
 
+    async def quiet(self) -> None:
+        while self._seeks:
+            await asyncio.wait(self._seeks)
+        await super().quiet()
+
     def _sought(self, task: asyncio.Task[None]) -> None:
         self._seeks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -11,7 +11,7 @@ import asyncio
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from slipcore.interfaces import IStateStore, Positions
 
@@ -108,12 +108,17 @@ class Space:
                 self._drop(key)
 
     def take_back(self, key: bytes, before: tuple[bytes | None, Generation] | None) -> None:
-        """Put what was pending before a write in its place again."""
+        """Put what was pending before a write in its place again, if it has not gone meanwhile."""
         self.hot.pop(key, None)
-        if before is None or before[1].settled or before[1].dead:
+        former = before[1] if before is not None else None
+        if former is None or former.settled or former.dead:
+            self._drop(key)
+            return
+        value = former.writes.get(self, {}).get(key, _MISSING)
+        if value is _MISSING:
             self._drop(key)
         else:
-            self.pending[key] = before
+            self.pending[key] = (cast("bytes | None", value), former)
 
     def _drop(self, key: bytes) -> tuple[bytes | None, Generation] | None:
         self._order = None

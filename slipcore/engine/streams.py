@@ -95,6 +95,11 @@ class PausableStream:
         """Whether a handler has a record in hand."""
         return any(lane.busy for lane in self.lanes)
 
+    async def quiet(self) -> None:
+        """Wait until all that was handled is finished, and every seek has taken effect."""
+        for lane in self.lanes:
+            await lane.quiet()
+
     async def commit(self) -> None:
         """Commit what is finished, where positions are kept."""
 

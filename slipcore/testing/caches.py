@@ -247,6 +247,25 @@ class CacheContract:
 
         asyncio.run(work())
 
+    def test_a_turn_that_is_cancelled_goes_to_the_next(self, make_cache: MakeCache) -> None:
+        """Cancelled between being woken and going on, a waiter passes the key on."""
+        cache = make_cache("c")
+
+        async def wait() -> None:
+            async with cache.transaction("k"):
+                pass
+
+        async def work() -> None:
+            async with asyncio.timeout(5):
+                async with cache.transaction("k"):
+                    waiting = [asyncio.create_task(wait()) for _ in range(2)]
+                    await asyncio.sleep(0)
+                waiting[0].cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+            assert not waiting[1].cancelled()
+
+        asyncio.run(work())
+
     def test_two_objects_of_one_name_are_refused(self, make_cache: MakeCache) -> None:
         """The second is told who has it; when the first is closed it may."""
         first = make_cache("c")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slipcore import Out, Record
+from slipcore import ISink, Out, Record
 
 from .conftest import MakeApp, fill, run
 
@@ -362,3 +362,182 @@ def test_exit_hooks_run_in_order_and_one_that_fails_stops_no_other(
     run(app.stream())
     assert seen == ["first", "second"]
     assert "Exit hook" in caplog.text
+
+
+def test_a_returned_none_writes_nothing_to_a_topic(make_app: MakeApp) -> None:
+    """A forgotten return must not delete a key."""
+    app = make_app()
+    source, sink = app.topic("in"), app.topic("out")
+
+    @app.handle(source, sink=[sink])
+    def handler(record: Record) -> tuple[str, str] | None:
+        if record.offset == 0:
+            return None
+        app.stop()
+        return record.key, record.value
+
+    async def work() -> list[Record]:
+        await fill(source, ("a", "one"), ("b", "two"))
+        await app.stream()
+        return await read_all(app.topic("out", {"group_id": "reader"}), 1)
+
+    assert [(r.key, r.value) for r in run(work())] == [("b", "two")]
+
+
+class Held(ISink):
+    """Nothing is durable before it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+
+    def send(self, output: Out) -> None:
+        """It is on its way."""
+
+    async def flush(self) -> None:
+        await self.let_go.wait()
+
+
+def test_state_built_on_what_is_not_durable_waits_for_it(make_app: MakeApp) -> None:
+    """What one source wrote over another's pending write lands with that, not before."""
+    app = make_app()
+    first, second, cache, held = app.topic("a"), app.topic("b"), app.cache("count"), Held()
+
+    def count(record: Record) -> str:
+        cache["n"] = cache.get("n", 0) + 1
+        return "counted"
+
+    app.handle(first, sink=[held], name="first")(count)
+    app.handle(second, name="second")(count)
+
+    async def work() -> None:
+        async with app:
+            await first("x")
+            while cache["n"] != 1:
+                await asyncio.sleep(0.001)
+            await second("y")
+            while cache["n"] != 2:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.05)
+            lanes = [stream.lanes[0] for stream in app.streams]
+            assert [lane.finished for lane in lanes] == [{}, {}]
+            held.let_go.set()
+            while any(not lane.finished for lane in lanes):
+                await asyncio.sleep(0.001)
+
+    run(work())
+    assert cache["n"] == 2
+
+
+def test_what_was_built_on_a_failed_record_is_discarded_with_it(make_app: MakeApp) -> None:
+    """Another source's count over the failed one's is not kept; both come again."""
+    app = make_app()
+    first, second, cache = app.topic("a"), app.topic("b"), app.cache("count")
+    fails = [False, True]
+    wrote = asyncio.Event()
+
+    @app.handle(first, name="first")
+    async def failing(record: Record) -> None:
+        cache["n"] = cache.get("n", 0) + 1
+        if fails.pop():
+            while cache["n"] != 2:
+                await asyncio.sleep(0.001)
+            raise Boom("built on")
+        await done()
+
+    @app.handle(second, name="second")
+    async def building(record: Record) -> None:
+        while not cache["n"]:
+            await asyncio.sleep(0.001)
+        cache["n"] += 1
+        wrote.set()
+        await done()
+
+    async def done() -> None:
+        if not fails and cache["n"] == 2:
+            app.stop()
+
+    async def work() -> None:
+        await first("x")
+        await second("y")
+        with pytest.raises(Boom):
+            await app.stream()
+        assert cache["n"] is None
+        await app.stream()
+
+    run(work())
+    assert cache["n"] == 2
+
+
+def test_an_iterables_failed_item_takes_its_writes_with_it(make_app: MakeApp) -> None:
+    """What came before it stays."""
+    app = make_app()
+    cache = app.cache("count")
+
+    async def numbers() -> Any:
+        for n in range(5):
+            yield n
+
+    @app.handle(numbers())
+    def handler(n: int) -> None:
+        cache["n"] = n
+        cache[f"k{n}"] = n
+        if n == 3:
+            raise Boom("three")
+
+    with pytest.raises(Boom):
+        run(app.stream())
+    cache.close()
+    assert list(cache.items()) == [("k0", 0), ("k1", 1), ("k2", 2), ("n", 2)]
+
+
+def test_the_slowest_binding_of_a_source_holds_back_the_commit(make_app: MakeApp) -> None:
+    """What it has not finished comes again, also for the others."""
+    app = make_app()
+    topic = app.topic("in")
+    fast: list[int] = []
+    slow: list[int] = []
+    fails = [False, True]
+    app.handle(topic, name="fast")(lambda record: fast.append(record.offset))
+
+    @app.handle(topic, name="slow")
+    async def handler(record: Record) -> None:
+        if record.offset == 2 and fails.pop():
+            raise Boom("two")
+        slow.append(record.offset)
+        if record.offset == 4:
+            app.stop()
+
+    async def work() -> None:
+        await fill(topic, *((None, str(n)) for n in range(5)))
+        with pytest.raises(Boom):
+            await app.stream()
+        await app.stream()
+
+    run(work())
+    assert slow == [0, 1, 2, 3, 4]
+    assert sorted(set(fast)) == [0, 1, 2, 3, 4]
+
+
+def test_seek_moves_the_stored_position_too(make_app: MakeApp) -> None:
+    """Also where the app stops before anything more is read."""
+    app = make_app()
+    topic, cache = app.topic("in"), app.cache("count")
+    seen: list[int] = []
+
+    @app.handle(topic)
+    async def handler(record: Record) -> None:
+        seen.append(record.offset)
+        cache["n"] = record.offset
+        if record.offset == 3 and seen.count(3) == 1:
+            await topic.seek({0: 1})
+            app.stop()
+        if seen.count(3) == 2:
+            app.stop()
+
+    async def work() -> None:
+        await fill(topic, *((None, str(n)) for n in range(4)))
+        await app.stream()
+        await app.stream()
+
+    run(work())
+    assert seen == [0, 1, 2, 3, 1, 2, 3]

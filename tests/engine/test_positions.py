@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from slipcore import READ_FROM_END, READ_FROM_START, Record
+from slipcore import READ_FROM_END, READ_FROM_START, App, Record
 from slipcore.interfaces import ConfigError, DecodeError, StateError
 
 from .conftest import MakeApp, fill, run
@@ -143,6 +143,37 @@ def test_members_of_a_group_share_the_partitions(make_app: MakeApp, backend: str
     run(work())
     assert sorted(value for _, value in seen) == sorted(str(n) for n in range(40))
     assert {name for name, _ in seen} == {"a", "b"}
+
+
+def test_a_partition_that_goes_to_another_member_is_committed_first(
+    make_app: MakeApp, backend: str
+) -> None:
+    """A member that joins repeats nothing of what the first had finished."""
+    if backend == "memory":
+        pytest.skip("a memory topic belongs to one app")
+    seen: list[str] = []
+
+    def member() -> App:
+        app = make_app("shop", commit=1000.0)
+        app.handle(app.topic("in", {"partitions": 2}))(lambda record: seen.append(record.value))
+        return app
+
+    async def work() -> None:
+        producer = make_app("producer").topic("in", {"partitions": 2})
+        first, second = member(), member()
+        async with first:
+            await fill(producer, *((f"k{n}", str(n)) for n in range(20)))
+            while len(seen) < 20:
+                await asyncio.sleep(0.01)
+            async with second:
+                while not second.streams[0].owned:  # type: ignore[attr-defined]  # of a source
+                    await asyncio.sleep(0.01)
+                await fill(producer, *((f"k{n}", str(n)) for n in range(20, 40)))
+                while len(seen) < 40:
+                    await asyncio.sleep(0.01)
+
+    run(work())
+    assert sorted(map(int, seen)) == list(range(40))
 
 
 def test_local_state_waits_for_all_partitions_and_gives_up(
