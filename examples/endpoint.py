@@ -1,4 +1,4 @@
-"""A streaming endpoint that sends every update of a cache to whoever listens (needs fastapi, uvicorn).
+"""A streaming endpoint that sends every update of a cache to whoever listens (fastapi, uvicorn).
 Run it: python endpoint.py [port], then: curl -N http://127.0.0.1:8000/updates
 """
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipcore.config import Config, Setting, mask, merge, validate
+from slipcore.config import Config
 from slipcore.interfaces import ConfigError, UnknownBackendError
 from slipcore.plugins import Backend, Plugins, backend_of_setting, claimant
+from slipcore.settings import Setting, mask, merge, setting_names, validate
 
 EMBEDDED = {"topic": "sqlite", "cache": "sqlite", "checkpoint_store": "sqlite", "codec": "text"}
 """What a resource is on where nobody has chosen."""
@@ -51,7 +52,7 @@ class Choice:
 
     def shown(self) -> dict[str, Any]:
         """The settings as they may be printed."""
-        return mask(self.settings)
+        return mask(self.settings, self.backend.options_type())
 
 
 def choose(
@@ -96,8 +97,11 @@ def choose(
         found = plugins.get("source" if kind == "topic" else kind, chosen)
     except UnknownBackendError as error:
         raise UnknownBackendError(f"{error} It was asked for by {resource}: {reason}.") from error
+    understood = setting_names(found.options_type())
     aside = tuple(
-        key for key in given if (owner := backend_of_setting(key)) and owner != found.name
+        key
+        for key in given
+        if key not in understood and backend_of_setting(key) not in (None, found.name)
     )
     own = {key: setting for key, setting in given.items() if key not in aside}
     return Choice(resource, found, merge(entry, own), reason, aside)

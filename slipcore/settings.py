@@ -124,6 +124,11 @@ class _Field:
     required: bool
 
 
+def setting_names(options_type: type | None) -> frozenset[str]:
+    """The names of the settings that options take."""
+    return frozenset(_fields(options_type))
+
+
 def _fields(options_type: type | None) -> dict[str, _Field]:
     """The settings that an options class takes, by the name that people write."""
     if options_type is None:

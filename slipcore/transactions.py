@@ -50,13 +50,14 @@ class Transaction:
         self._held: list[bytes] = []
         self._waits_for: tuple[KeyLocks, bytes] | None = None
         self._parent: Transaction | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._entered: Token[Transaction | None] | None = None
         self._outer: Token[Generation | None] | None = None
         self._generation: Generation | None = None
         self._mark = 0
 
     def __enter__(self) -> None:
-        self._parent = _ENCLOSING.get()
+        self._nest()
         for key in self._keys:
             if key in self._locks.holders:
                 self._let_go()
@@ -81,7 +82,7 @@ class Transaction:
             self._let_go()
 
     async def __aenter__(self) -> None:
-        self._parent = _ENCLOSING.get()
+        self._nest()
         try:
             for key in self._keys:
                 while key in self._locks.holders:
@@ -104,6 +105,12 @@ class Transaction:
                 _supersede(spaces)
         finally:
             self._let_go()
+
+    def _nest(self) -> None:
+        """Know the enclosing transaction of this task; those of other tasks may be waited for."""
+        self._task = _current_task()
+        enclosing = _ENCLOSING.get()
+        self._parent = enclosing if enclosing and enclosing._task is self._task else None
 
     # --- locks ----------------------------------------------------------------------------
 
@@ -185,6 +192,13 @@ class Transaction:
         for other in generation.entangled:
             other.entangled.discard(generation)
         return left
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop: plain code, where nothing can be waited for
+        return None
 
 
 def _supersede(spaces: _Changes) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import doctest
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,8 @@ class Restartable:
 
 
 @pytest.fixture
-def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Restartable]:
-    yield Restartable(monkeypatch)
+def process(monkeypatch: pytest.MonkeyPatch) -> Restartable:
+    return Restartable(monkeypatch)
 
 
 async def nothing() -> Any:
@@ -544,7 +544,8 @@ EVENTS = st.lists(st.tuples(st.sampled_from(["pulse", "a", "b"]), st.integers(0,
 @given(EVENTS)
 def test_paused_exactly_while_a_dependency_is_down(events: list[tuple[str, int]]) -> None:
     """Whatever the order of events: pauses and resumes agree with `is_down`, callbacks alternate,
-    and a restart after any of them changes nothing."""
+    and a restart after any of them changes nothing.
+    """
     with pytest.MonkeyPatch.context() as monkeypatch:
         process = Restartable(monkeypatch)
         callbacks = Callbacks()

@@ -230,8 +230,7 @@ def test_a_reader_that_was_let_go_of_is_forgotten() -> None:
         async def first() -> Any:
             reader = pubsub.iter_topic("t")
             pubsub.publish("t", 1)
-            async for update in reader:
-                return update
+            return await anext(reader)
 
         assert await first() == 1
         gc.collect()
