@@ -54,7 +54,7 @@ from slipcore.records import (
     Record,
     Secret,
 )
-from slipcore.utils import PubSub
+from slipcore.utils import Broadcast
 
 __all__ = [
     "READ_FROM_END",
@@ -464,7 +464,7 @@ class ICache(metaclass=SourceSinkMeta):
 
         A reader that falls behind by more than a bounded number is told so by a SlipError.
         """
-        watchers: PubSub = self.__dict__.setdefault("_watchers", PubSub())
+        watchers: Broadcast = self.__dict__.setdefault("_watchers", Broadcast())
         return watchers.iter_topic("")
 
 

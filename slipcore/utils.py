@@ -16,6 +16,7 @@ from slipcore.errors import SlipError
 
 __all__ = [
     "AsyncSynchronizedGenerator",
+    "Broadcast",
     "PubSub",
     "Signal",
     "Singleton",
@@ -85,7 +86,7 @@ def get_param_names(o: Any) -> tuple[str, ...]:
         return ()
 
 
-class PubSub:
+class Broadcast:
     """Hands what is published on a topic to those that listen at that moment."""
 
     def __init__(self) -> None:
@@ -162,6 +163,10 @@ class PubSub:
         reader = _Reader(mailbox)
         self.subscribe(topic, mailbox)
         return reader
+
+
+class PubSub(Broadcast, metaclass=Singleton):
+    """The one `Broadcast` of the process: every `PubSub()` is the same."""
 
 
 def _raise_all(topic: str, errors: list[Exception]) -> None:

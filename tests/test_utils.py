@@ -12,6 +12,7 @@ import pytest
 from slipcore.errors import SlipError
 from slipcore.utils import (
     AsyncSynchronizedGenerator,
+    Broadcast,
     PubSub,
     Signal,
     Singleton,
@@ -111,7 +112,7 @@ def test_parameter_names_come_in_order() -> None:
 
 def test_a_listener_that_leaves_during_a_publish_makes_nobody_miss_it() -> None:
     """All that listened when the message was published get it, and later ones only once."""
-    pubsub = PubSub()
+    pubsub = Broadcast()
     seen: list[Any] = []
 
     def leaves(message: str) -> None:
@@ -133,7 +134,7 @@ def test_a_listener_that_leaves_during_a_publish_makes_nobody_miss_it() -> None:
 
 def test_a_listener_that_fails_makes_nobody_miss_it() -> None:
     """The error is raised after everyone was called, several as a group."""
-    pubsub = PubSub()
+    pubsub = Broadcast()
     seen: list[Any] = []
 
     def fails(message: str) -> None:
@@ -153,7 +154,7 @@ def test_a_listener_that_fails_makes_nobody_miss_it() -> None:
 
 def test_an_async_listener_is_awaited_or_refused() -> None:
     """apublish awaits it; publish says that it can't, before anyone is called."""
-    pubsub = PubSub()
+    pubsub = Broadcast()
     seen: list[Any] = []
 
     async def listener(message: str, **kwargs: int) -> None:
@@ -172,7 +173,7 @@ def test_a_reader_sees_all_from_the_call_on() -> None:
     """Updates between iter_topic() and the first wait are there; several arguments are a tuple."""
 
     async def main() -> list[Any]:
-        pubsub = PubSub()
+        pubsub = Broadcast()
         pubsub.publish("t", "before")
         reader = pubsub.iter_topic("t")
         pubsub.publish("t", "a")
@@ -190,7 +191,7 @@ def test_a_slow_reader_is_told_and_never_stops_the_publisher() -> None:
     """It gets what was kept, then an error that says so, and ends; a new one goes on."""
 
     async def main() -> None:
-        pubsub = PubSub()
+        pubsub = Broadcast()
         slow, quick = pubsub.iter_topic("t", maxsize=2), pubsub.iter_topic("t", maxsize=9)
         for number in range(4):
             pubsub.publish("t", number)
@@ -208,7 +209,7 @@ def test_closing_a_reader_ends_its_wait() -> None:
     """A task that waits in the reader ends; a second waiter is refused."""
 
     async def main() -> None:
-        pubsub = PubSub()
+        pubsub = Broadcast()
         reader = pubsub.iter_topic("t")
         waiting = asyncio.ensure_future(collect(reader))
         await asyncio.sleep(0)
@@ -225,7 +226,7 @@ def test_a_reader_that_was_let_go_of_is_forgotten() -> None:
     """After a `break`, the next update finds nobody and keeps nothing."""
 
     async def main() -> None:
-        pubsub = PubSub()
+        pubsub = Broadcast()
 
         async def first() -> Any:
             reader = pubsub.iter_topic("t")
@@ -244,7 +245,7 @@ def test_a_cancelled_wait_loses_no_update() -> None:
     """What arrives while the wait is being cancelled comes with the next one."""
 
     async def main() -> Any:
-        pubsub = PubSub()
+        pubsub = Broadcast()
         reader = pubsub.iter_topic("t")
         waiting = asyncio.ensure_future(anext(reader))
         await asyncio.sleep(0)
@@ -260,7 +261,7 @@ def test_another_thread_may_publish() -> None:
     """A reader that waits in its loop is woken from outside."""
 
     async def main() -> list[int]:
-        pubsub = PubSub()
+        pubsub = Broadcast()
         reader = pubsub.iter_topic("t")
 
         def publish() -> None:
@@ -380,3 +381,12 @@ def test_closing_the_original_ends_its_copies_and_its_source() -> None:
 
     asyncio.run(main())
     assert closed == [True]
+
+
+def test_pubsub_is_one_for_all() -> None:
+    """Modules that each say PubSub() hear each other."""
+    heard: list[int] = []
+    PubSub().subscribe("t", heard.append)
+    PubSub().publish("t", 1)
+    PubSub().unsubscribe("t", heard.append)
+    assert heard == [1]

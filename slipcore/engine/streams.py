@@ -28,12 +28,13 @@ class PausableStream:
         positioned: set when it stands where its bindings do.
     """
 
-    def __init__(self, iterable: Any, name: str) -> None:
+    def __init__(self, iterable: Any, name: str | None = None) -> None:
         self.iterable = iterable
-        self.name = name
+        self.name = name if name is not None else type(iterable).__name__
         self.lanes: list[Lane] = []
         self.positioned = asyncio.Event()
         self.stopping = False
+        self.signal = Signal.RESUME
         self._closed_for: set[str] = set()
 
     def __repr__(self) -> str:
@@ -52,7 +53,8 @@ class PausableStream:
         self.open_gate("pause")
 
     def send_signal(self, signal: Signal | Any) -> None:
-        """Pause on `Signal.PAUSE`; any other signal resumes."""
+        """Pause on `Signal.PAUSE`; any other signal resumes. `signal` is the last one."""
+        self.signal = signal
         if signal is Signal.PAUSE:
             self.pause()
         else:
