@@ -179,7 +179,7 @@ def _raise_all(topic: str, errors: list[Exception]) -> None:
 class _Mailbox:
     """Updates for one reader, put there by any thread."""
 
-    def __init__(self, pubsub: PubSub, topic: str, maxsize: int) -> None:
+    def __init__(self, pubsub: Broadcast, topic: str, maxsize: int) -> None:
         self.topic = topic
         self.maxsize = maxsize
         self.updates: deque[Any] = deque()
