@@ -15,6 +15,10 @@ from slipcore.config import Config
 MakeApp = Callable[..., App]
 
 
+BETWEEN_APPS = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+"""For what takes several apps: a topic in memory belongs to one."""
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Both embedded backends."""

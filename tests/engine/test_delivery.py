@@ -9,7 +9,7 @@ import pytest
 
 from slipcore import ISink, Out, Record
 
-from .conftest import MakeApp, fill, run
+from .conftest import BETWEEN_APPS, MakeApp, fill, run
 
 
 class Boom(Exception):
@@ -47,6 +47,7 @@ def test_records_go_from_topic_to_topic(make_app: MakeApp) -> None:
     assert got == [("a", "one!", (("h", b"1"),), 1000), ("b", "two!", (), 2000)]
 
 
+@BETWEEN_APPS
 def test_an_orderly_stop_repeats_nothing(make_app: MakeApp) -> None:
     """Stopped in the middle of a batch, the next start goes on with the next record."""
     seen: list[str] = []
@@ -65,8 +66,6 @@ def test_an_orderly_stop_repeats_nothing(make_app: MakeApp) -> None:
             await fill(topic, *((None, str(n)) for n in range(10)))
         await app.stream()
 
-    if make_app().config.default("topic").value == "memory":  # type: ignore[union-attr]
-        pytest.skip("a memory topic ends with its app")
     run(part("3"))
     run(part("9"))
     assert seen == [str(n) for n in range(10)]

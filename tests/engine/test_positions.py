@@ -10,7 +10,7 @@ import pytest
 from slipcore import READ_FROM_END, READ_FROM_START, App, Record
 from slipcore.interfaces import ConfigError, DecodeError, StateError
 
-from .conftest import MakeApp, fill, run
+from .conftest import BETWEEN_APPS, MakeApp, fill, run
 
 
 def test_a_poison_record_stops_the_app_and_is_named(make_app: MakeApp) -> None:
@@ -111,10 +111,9 @@ def test_bindings_of_one_topic_each_skip_up_to_their_own_position(make_app: Make
     assert counts["n"] == 5
 
 
-def test_members_of_a_group_share_the_partitions(make_app: MakeApp, backend: str) -> None:
+@BETWEEN_APPS
+def test_members_of_a_group_share_the_partitions(make_app: MakeApp) -> None:
     """Two topics objects of one group in two apps of one process read every record once."""
-    if backend == "memory":
-        pytest.skip("a memory topic belongs to one app")
     seen: list[tuple[str, str]] = []
 
     def member(name: str) -> object:
@@ -145,12 +144,9 @@ def test_members_of_a_group_share_the_partitions(make_app: MakeApp, backend: str
     assert {name for name, _ in seen} == {"a", "b"}
 
 
-def test_a_partition_that_goes_to_another_member_is_committed_first(
-    make_app: MakeApp, backend: str
-) -> None:
+@BETWEEN_APPS
+def test_a_partition_that_goes_to_another_member_is_committed_first(make_app: MakeApp) -> None:
     """A member that joins repeats nothing of what the first had finished."""
-    if backend == "memory":
-        pytest.skip("a memory topic belongs to one app")
     seen: list[str] = []
 
     def member() -> App:
@@ -176,12 +172,11 @@ def test_a_partition_that_goes_to_another_member_is_committed_first(
     assert sorted(map(int, seen)) == list(range(40))
 
 
+@BETWEEN_APPS
 def test_local_state_waits_for_all_partitions_and_gives_up(
-    make_app: MakeApp, backend: str, caplog: pytest.LogCaptureFixture
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A member with some of the partitions reads nothing, says why, and fails at the deadline."""
-    if backend == "memory":
-        pytest.skip("a memory topic belongs to one app")
     other = make_app("shop")
     other.handle(other.topic("in", {"partitions": 2}))(lambda record: None)
     app = make_app("shop", start=0.3)
