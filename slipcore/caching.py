@@ -13,7 +13,7 @@ from slipcore.codecs import ExactCodec, TypedCodec
 from slipcore.engine.state import Space
 from slipcore.interfaces import ConfigError, DecodeError, ICache, ICodec, IStateStore, Key
 from slipcore.keys import decode_key, encode_key, prefix_range
-from slipcore.resources import make_codec
+from slipcore.resources import make_codec, named_codec
 from slipcore.transactions import KeyLocks, Transaction
 
 if TYPE_CHECKING:
@@ -123,12 +123,10 @@ class Cache(ICache):
         return self._opened
 
     def _make_codec(self) -> ICodec:
-        codec = self._codec
         entry = self.app.config.entry("caches", self.name)
-        if codec is None and "codec" in entry:
-            codec = str(entry["codec"].value)
+        codec, asked = named_codec(self._codec, entry.get("codec"))
         if codec is not None:
-            return make_codec(self.app, codec, self._type, repr(self))
+            return make_codec(self.app, codec, self._type, f"cache '{self.name}', codec {asked}")
         return ExactCodec() if self._type is None else TypedCodec(self._type)
 
     def close(self) -> None:

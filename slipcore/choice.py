@@ -63,11 +63,15 @@ def choose(
     config: Config,
     backend: str | None = None,
     conf: Mapping[str, Any] | None = None,
+    asked_by: str | None = None,
 ) -> Choice:
     """Find the backend of a resource.
 
     `backend=` in code decides; else its entry in the configuration; else the defaults; else, for a
     topic, the backend that claims a setting that was given; else the embedded one.
+
+    Args:
+        asked_by: who asks, for messages; default the resource and the reason of the choice.
 
     Raises:
         UnknownBackendError: the name that was chosen is not registered.
@@ -96,7 +100,8 @@ def choose(
     try:
         found = plugins.get("source" if kind == "topic" else kind, chosen)
     except UnknownBackendError as error:
-        raise UnknownBackendError(f"{error} It was asked for by {resource}: {reason}.") from error
+        asked = asked_by if asked_by is not None else f"{resource}: {reason}"
+        raise UnknownBackendError(f"{error} It was asked for by {asked}.") from error
     understood = setting_names(found.options_type())
     aside = tuple(
         key

@@ -22,11 +22,23 @@ from slipcore.interfaces import (
     Record,
     SlipError,
 )
+from slipcore.settings import Setting
 
 if TYPE_CHECKING:
     from slipcore.app import App
 
 T = TypeVar("T")
+
+
+def named_codec(
+    code: ICodec | str | None, *settings: Setting | None
+) -> tuple[ICodec | str | None, str]:
+    """The codec that code or the first of the settings names, and where it is named."""
+    if code is None:
+        for setting in settings:
+            if setting is not None:
+                return str(setting.value), f"of {setting.origin}"
+    return code, "in code"
 
 
 def make_codec(app: App, codec: ICodec | str | None, type_: Any, what: str) -> ICodec:
@@ -38,7 +50,9 @@ def make_codec(app: App, codec: ICodec | str | None, type_: Any, what: str) -> I
     if codec is not None and not isinstance(codec, str):
         raise ConfigError(f"{what}: codec= takes a name or an ICodec, not {codec!r}.")
     name = codec if codec is not None else ("json" if type_ is not None else EMBEDDED["codec"])
-    choice = choose("codec", name, plugins=app.plugins, config=app.config, backend=name)
+    choice = choose(
+        "codec", name, plugins=app.plugins, config=app.config, backend=name, asked_by=what
+    )
     made = choice.backend.load()(choice.options(), type_)
     if not isinstance(made, ICodec):
         raise ConfigError(f"{what}: the codec '{name}' of {choice.backend.owner} is no ICodec.")
@@ -134,20 +148,15 @@ class Topic:
             ConfigError: a name or a type is wrong.
         """
         entry = self.app.config.entry("topics", self.name)
-        codec, key_codec = self._codec, self._key_codec
-        if codec is None and "codec" in entry:
-            codec = str(entry["codec"].value)
-        if codec is None and self._type is None:
-            default = self.app.config.default("codec")
-            codec = str(default.value) if default is not None else None
-        if key_codec is None and "key_codec" in entry:
-            key_codec = str(entry["key_codec"].value)
+        default = self.app.config.default("codec") if self._type is None else None
+        codec, asked = named_codec(self._codec, entry.get("codec"), default)
+        key_codec, key_asked = named_codec(self._key_codec, entry.get("key_codec"), None)
         if key_codec is None:
             key_codec = "raw" if codec == "raw" else "text"
         what = f"topic '{self.name}'"
         return (
-            make_codec(self.app, codec, self._type, what),
-            make_codec(self.app, key_codec, None, what),
+            make_codec(self.app, codec, self._type, f"{what}, codec {asked}"),
+            make_codec(self.app, key_codec, None, f"{what}, key_codec {key_asked}"),
         )
 
     async def __call__(

@@ -35,6 +35,7 @@ class Wiring:
         self._opened_sinks: dict[Sink, ISink] = {}
         self._notify: Callable[[], None] = lambda: None
         self._fail: Callable[[BaseException], None] = lambda _: None
+        self._finished: Callable[[int], None] = lambda _: None
         for cache in list(app.caches):
             cache.open()
         for binding in app.bindings:
@@ -43,6 +44,7 @@ class Wiring:
         self.runner = Runner(self.streams, self._lanes, self._sinks, writer, limits)
         self._notify = writer.notify
         self._fail = self.runner.fail
+        self._finished = self.runner.finished
 
     def opened(self, topic: Topic) -> OpenTopic | None:
         return self._topics.get(topic)
@@ -72,6 +74,7 @@ class Wiring:
                 to_flush,
                 on_ready=lambda: self._notify(),
                 on_failure=lambda error: self._fail(error),
+                on_finished=lambda records: self._finished(records),
                 holds=binding.holds,
             )
             for cache in caches_of(binding):

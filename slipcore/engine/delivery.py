@@ -106,6 +106,7 @@ class Lane:
         *,
         on_ready: Callable[[], None],
         on_failure: Callable[[BaseException], None],
+        on_finished: Callable[[int], None] = lambda _: None,
         holds: int = 0,
     ) -> None:
         self.reader = reader
@@ -124,6 +125,7 @@ class Lane:
         self.unfinished = 0
         self._on_ready = on_ready
         self._on_failure = on_failure
+        self._on_finished = on_finished
         self._holds = holds
         self._skip: dict[int, int] = {}
         self._withheld: list[Record] = []
@@ -333,6 +335,7 @@ class Lane:
         self.finished.update(generation.live_positions())
         self._handled.remove(generation)
         self.unfinished -= len(generation.records)
+        self._on_finished(len(generation.records))
         self._progress.set()
 
     def fail(self, error: BaseException) -> None:

@@ -19,19 +19,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Deadlines and intervals, in seconds.
+    """Deadlines and intervals, in seconds, and a count.
 
     Attributes:
         start: for every source to be open and positioned.
         stop: for the record in hand and what is on the way, once a stop is asked for.
         close: for every client to let go.
         commit: between two commits of a source.
+        commit_records: finished records after which a commit does not wait for its time; None:
+            any number.
     """
 
     start: float = 30.0
     stop: float = 10.0
     close: float = 5.0
     commit: float = 1.0
+    commit_records: int | None = None
 
 
 class Runner:
@@ -53,6 +56,8 @@ class Runner:
         self._limits = limits
         self._stop = asyncio.Event()
         self._signalled = False
+        self._uncommitted = 0
+        self._commit_due = asyncio.Event()
         self._now = asyncio.Event()
         self._background: list[asyncio.Task[Any]] = []
         self._reading: dict[asyncio.Task[None], PausableStream] = {}
@@ -179,9 +184,20 @@ class Runner:
         finally:
             stopped.cancel()
 
+    def finished(self, records: int) -> None:
+        """So many more records are finished."""
+        self._uncommitted += records
+        limit = self._limits.commit_records
+        if limit is not None and self._uncommitted >= limit:
+            self._commit_due.set()
+
     async def _commit_regularly(self) -> None:
         while True:
-            await asyncio.sleep(self._limits.commit)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.commit):
+                    await self._commit_due.wait()
+            self._commit_due.clear()
+            self._uncommitted = 0
             for lane in self.lanes:
                 lane.cut()
             for stream in self.streams:

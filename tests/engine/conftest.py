@@ -31,7 +31,7 @@ def make_app(tmp_path: Path, backend: str) -> Iterator[MakeApp]:
     """Apps whose resources are on `backend` by configuration, closed at the end."""
     made: list[App] = []
 
-    def make(name: str = "shop", **limits: float) -> App:
+    def make(name: str = "shop", **limits: Any) -> App:
         environ = {
             f"SLIP_DEFAULTS__{kind}": backend for kind in ("TOPIC", "CACHE", "CHECKPOINT_STORE")
         }

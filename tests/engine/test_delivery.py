@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from slipcore import ISink, Out, Record
+from slipcore.engine.sources import SourceStream
 
 from .conftest import BETWEEN_APPS, MakeApp, fill, run
 
@@ -247,6 +248,32 @@ def test_slow_handlers_are_committed_between_records(make_app: MakeApp) -> None:
 
     run(watch())
     assert len({c.get(0) for c in committed}) > 3
+
+
+def test_commits_go_out_by_count_too(make_app: MakeApp) -> None:
+    """Long before their time, where that was asked for."""
+    app = make_app(commit=1000.0, commit_records=3)
+    topic, committed = app.topic("in"), []
+
+    async def work() -> None:
+        async with app:
+            stream = app.streams[0]
+            assert isinstance(stream, SourceStream)
+            commit = stream.source.commit
+
+            async def watched(positions: Any, epoch: int) -> None:
+                committed.append(dict(positions))
+                await commit(positions, epoch)
+
+            stream.source.commit = watched  # type: ignore[method-assign]
+            for n in range(4):
+                await topic(str(n))
+            while not committed:
+                await asyncio.sleep(0.001)
+
+    app.handle(topic)(lambda record: None)
+    run(work())
+    assert committed[0][0] >= 2
 
 
 def test_pause_holds_records_and_loses_none(make_app: MakeApp) -> None:
