@@ -16,10 +16,10 @@ from slipcore.engine.bindings import Binding, Handler, Pipe, check_sinks
 from slipcore.engine.runner import Limits
 from slipcore.engine.signals import orderly_stop_on_signals
 from slipcore.engine.streams import PausableStream
-from slipcore.interfaces import ConfigError, ICheckpointStore, ISource, SlipError
+from slipcore.interfaces import ConfigError, ICheckpointStore, ISink, ISource, SlipError
 from slipcore.plan import Plan, make_plan
 from slipcore.plugins import Plugins
-from slipcore.resources import OpenTopic, Sink, Source, Topic
+from slipcore.resources import Sink, Source, Topic
 from slipcore.utils import PubSub
 from slipcore.wiring import Wiring
 
@@ -280,8 +280,8 @@ class App:
         """The stream that reads a source, while the app runs."""
         return self._wiring.stream_of(source) if self._wiring is not None else None
 
-    def opened(self, topic: Topic) -> OpenTopic | None:
-        """The backend of a topic in this run."""
+    def opened(self, topic: Topic) -> ISink | None:
+        """What sends to a topic in this run."""
         return self._wiring.opened(topic) if self._wiring is not None else None
 
     def pause(self, source: Any) -> None:

@@ -218,7 +218,7 @@ class Topic:
         else:
             self.offset = offset
 
-    async def _opened(self) -> OpenTopic:
+    async def _opened(self) -> ISink:
         running = self.app.opened(self)
         if running is not None:
             return running

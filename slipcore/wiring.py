@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipcore.caching import Cache
 from slipcore.engine.bindings import Binding, compile_step
-from slipcore.engine.delivery import Lane
+from slipcore.engine.delivery import Lane, RunSink
 from slipcore.engine.pipes import PipedLane
 from slipcore.engine.runner import Limits, Runner
 from slipcore.engine.sources import SourceStream
@@ -33,6 +33,7 @@ class Wiring:
         self._lanes: list[Lane] = []
         self._sinks: list[ISink] = []
         self._opened_sinks: dict[Sink, ISink] = {}
+        self._run_sinks: dict[ISink, RunSink] = {}
         self._notify: Callable[[], None] = lambda: None
         self._fail: Callable[[BaseException], None] = lambda _: None
         self._finished: Callable[[int], None] = lambda _: None
@@ -46,8 +47,10 @@ class Wiring:
         self._fail = self.runner.fail
         self._finished = self.runner.finished
 
-    def opened(self, topic: Topic) -> OpenTopic | None:
-        return self._topics.get(topic)
+    def opened(self, topic: Topic) -> ISink | None:
+        """What sends to a topic in this run."""
+        opened = self._topics.get(topic)
+        return self._of_this_run(opened) if opened is not None else None
 
     def stream_of(self, source: Any) -> PausableStream | None:
         """The stream that reads what was given to `handle`."""
@@ -91,12 +94,15 @@ class Wiring:
 
     def _sink(self, sink: Any) -> Any:
         if isinstance(sink, Topic):
-            return self._open(sink)
+            return self._of_this_run(self._open(sink))
         if isinstance(sink, Sink):
             if sink not in self._opened_sinks:
                 self._opened_sinks[sink] = sink.make()
-            return self._opened_sinks[sink]
-        return sink
+            return self._of_this_run(self._opened_sinks[sink])
+        return self._of_this_run(sink) if isinstance(sink, ISink) else sink
+
+    def _of_this_run(self, sink: ISink) -> RunSink:
+        return self._run_sinks.setdefault(sink, RunSink(sink))
 
     def _open(self, topic: Topic) -> OpenTopic:
         if topic not in self._topics:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from slipcore.engine.bindings import Step
 from slipcore.engine.policies import raised
 from slipcore.engine.state import CURRENT, undo
-from slipcore.interfaces import ISink, IStateStore, Record
+from slipcore.interfaces import ISink, IStateStore, Out, Record
 
 if TYPE_CHECKING:
     from slipcore.engine.state import Space
@@ -391,6 +391,40 @@ class Lane:
 
 def _nothing() -> None:
     pass
+
+
+class RunSink(ISink):
+    """A sink for one run: once a flush has failed, no later one of the run succeeds.
+
+    A failed flush lets go of what others have handed over too. Were theirs to succeed after that,
+    on nothing, what they sent would be lost.
+    """
+
+    def __init__(self, sink: ISink) -> None:
+        self.send = sink.send  # type: ignore[method-assign]  # as it is, without a call between
+        self._sink = sink
+        self._failure: Exception | None = None
+
+    def __repr__(self) -> str:
+        return repr(self._sink)
+
+    def send(self, output: Out) -> Awaitable[None] | None:
+        return self._sink.send(output)
+
+    async def open(self) -> None:
+        await self._sink.open()
+
+    async def close(self) -> None:
+        await self._sink.close()
+
+    async def flush(self) -> None:
+        if self._failure is None:
+            try:
+                await self._sink.flush()
+            except Exception as error:
+                self._failure = error
+        if self._failure is not None:
+            raise self._failure
 
 
 async def flush_all(sinks: Sequence[ISink]) -> None:

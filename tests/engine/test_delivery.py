@@ -9,6 +9,7 @@ import pytest
 
 from slipcore import ISink, Out, Record
 from slipcore.engine.sources import SourceStream
+from slipcore.interfaces import SinkError
 
 from .conftest import BETWEEN_APPS, MakeApp, fill, run
 
@@ -421,6 +422,52 @@ class Held(ISink):
 
     async def flush(self) -> None:
         await self.let_go.wait()
+
+
+class FailingOnce(ISink):
+    """The first flush fails, and lets go of all that was handed over."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Out] = []
+        self.durable: list[Out] = []
+        self.fails = True
+        self.one_at_a_time = asyncio.Lock()
+
+    def send(self, output: Out) -> None:
+        self.waiting.append(output)
+
+    async def flush(self) -> None:
+        async with self.one_at_a_time:
+            if self.fails:
+                await asyncio.sleep(0.02)
+                self.fails = False
+                lost, self.waiting = self.waiting, []
+                raise SinkError("full", lost)
+            self.durable += self.waiting
+            self.waiting = []
+
+
+def test_a_failed_flush_loses_nothing_of_the_others_that_share_the_sink(make_app: MakeApp) -> None:
+    """What two bindings had handed over comes again for both."""
+    app = make_app()
+    first, second, sink = app.topic("a"), app.topic("b"), FailingOnce()
+    app.handle(first, sink=[sink], name="first")(lambda record: record.value)
+
+    @app.handle(second, sink=[sink], name="second")
+    async def later(record: Record) -> Any:
+        await asyncio.sleep(0.005)
+        return record.value
+
+    async def work() -> None:
+        await first("x")
+        await second("y")
+        with pytest.raises(SinkError, match="full"):
+            await app.stream()
+        async with app:
+            while {out.value for out in sink.durable} != {"x", "y"}:
+                await asyncio.sleep(0.001)
+
+    run(work())
 
 
 def test_state_built_on_what_is_not_durable_waits_for_it(make_app: MakeApp) -> None:
