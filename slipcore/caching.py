@@ -12,7 +12,7 @@ from slipcore.choice import Choice, choose
 from slipcore.codecs import ExactCodec, TypedCodec
 from slipcore.engine.state import Space
 from slipcore.interfaces import ConfigError, DecodeError, ICache, ICodec, IStateStore, Key
-from slipcore.keys import decode_key, encode_key, prefix_range
+from slipcore.keys import bounds, decode_key, encode_key, prefix_range
 from slipcore.resources import make_codec, named_codec
 from slipcore.transactions import KeyLocks, Transaction
 
@@ -192,7 +192,7 @@ class Cache(ICache):
 
     def delete_range(self, begin: Key, end: Key) -> None:
         """Forget the keys from `begin` up to, not including, `end`."""
-        for key in list(self._scan(encode_key(begin), encode_key(end), False)):
+        for key in list(self._scan(bounds(begin)[0], bounds(end)[0], False)):
             self.delete(decode_key(key[0]))
 
     async def aget(self, key: Key, default: Any = None) -> Any:
@@ -233,11 +233,11 @@ class Cache(ICache):
         """
         start, end = prefix_range(prefix) if prefix is not None else (None, None)
         if from_key is not None:
-            encoded = encode_key(from_key)
+            first, after = bounds(from_key)
             if backwards:
-                end = min(end, encoded + b"\0") if end is not None else encoded + b"\0"
+                end = min(end, after) if end is not None else after
             else:
-                start = max(start, encoded) if start is not None else encoded
+                start = max(start, first) if start is not None else first
         for key, value in self._scan(start, end, backwards):
             yield decode_key(key), self._values.decode(value)
 

@@ -454,9 +454,9 @@ class ICache(metaclass=SourceSinkMeta):
         It is stored at once; what comes back may be awaited, and need not be.
         """
         self[key] = val
-        watchers = self.__dict__.get("_watchers")
+        watchers: Broadcast | None = self.__dict__.get("_watchers")
         if watchers is not None:
-            watchers.publish("", key, val)
+            watchers.publish(self.__dict__["_name"], key, val)
         return DONE
 
     def __aiter__(self) -> AsyncIterator[tuple[Any, Any]]:
@@ -465,7 +465,7 @@ class ICache(metaclass=SourceSinkMeta):
         A reader that falls behind by more than a bounded number is told so by a SlipError.
         """
         watchers: Broadcast = self.__dict__.setdefault("_watchers", Broadcast())
-        return watchers.iter_topic("")
+        return watchers.iter_topic(self.__dict__.setdefault("_name", repr(self)))
 
 
 class ICodec(ABC):

@@ -91,6 +91,17 @@ def decode_key(data: bytes) -> Key:
     return key
 
 
+def bounds(key: Key) -> tuple[bytes, bytes]:
+    """The bytes [start, end) between which all keys equal to this one lie.
+
+    A number has two: 1 and 1.0 are different keys at one place.
+    """
+    encoded = encode_key(key)
+    if type(key) in (int, float):
+        return encoded[:-1], encoded[:-1] + bytes((_FLOAT + 1,))
+    return encoded, encoded + b"\0"
+
+
 def prefix_range(prefix: Key) -> tuple[bytes, bytes]:
     """The bytes [start, end) between which all keys that begin with `prefix` lie.
 

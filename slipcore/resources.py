@@ -164,7 +164,7 @@ class Topic:
         *args: Any,
         key: Any = None,
         value: Any = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes]] | Mapping[str, bytes] = (),
         timestamp: int | None = None,
         partition: int | None = None,
     ) -> None:
@@ -181,7 +181,8 @@ class Topic:
         elif args:
             value = args[0]
         opened = await self._opened()
-        waiting = opened.send(Out(value, key, tuple(headers), timestamp, partition))
+        pairs = tuple(headers.items()) if isinstance(headers, Mapping) else tuple(headers)
+        waiting = opened.send(Out(value, key, pairs, timestamp, partition))
         if waiting is not None:
             await waiting
         await opened.flush()
@@ -303,6 +304,8 @@ class OpenTopic(ISink):
         except Exception as error:
             what = "value" if key is None or isinstance(key, bytes) else "key"
             raise EncodeError(f"{self.topic!r} can't encode a {what}: {error}") from error
+        if output.headers:
+            check_headers(output.headers, self.topic)
         if self.topic.dry:
             return None
         return self._send(Out(value, key, output.headers, output.timestamp, output.partition))
@@ -336,6 +339,22 @@ class OpenTopic(ISink):
                 raise DecodeError(f"{type(error).__name__}: {error}") from error
 
         return decode_batch
+
+
+def check_headers(headers: Any, topic: Topic) -> None:
+    """Refuse at once what no reader could take.
+
+    Raises:
+        EncodeError: a header that is no pair of a str and bytes.
+    """
+    for header in headers if isinstance(headers, tuple) else (headers,):
+        match header:
+            case (str(), bytes()):
+                continue
+        raise EncodeError(
+            f"{topic!r} can't write the header {header!r}: headers are pairs of a str and bytes, "
+            "headers=[('trace', b'1')]."
+        )
 
 
 class _Registered:

@@ -83,6 +83,7 @@ class JsonCodec(ICodec):
         self._encode = msgspec.json.Encoder().encode
         try:
             self._decode = msgspec.json.Decoder(Any if type is None else type).decode
+            self._type = type
         except (TypeError, NameError) as error:
             raise _unfit("json", type, error) from error
 
@@ -92,6 +93,8 @@ class JsonCodec(ICodec):
             if b"null" in data:
                 # msgspec writes NaN and infinities as null: they would come back as None.
                 json.dumps(msgspec.to_builtins(obj, str_keys=True), allow_nan=False)
+            if self._type is not None and obj.__class__ is not self._type:
+                self._decode(data)  # what can't be read again must not be written
         except Exception as error:
             raise _unwritten("json", obj, error) from error
         return data
@@ -114,14 +117,18 @@ class MsgpackCodec(ICodec):
         self._encode = msgspec.msgpack.Encoder().encode
         try:
             self._decode = msgspec.msgpack.Decoder(Any if type is None else type).decode
+            self._type = type
         except (TypeError, NameError) as error:
             raise _unfit("msgpack", type, error) from error
 
     def encode(self, obj: Any) -> bytes:
         try:
-            return self._encode(obj)
+            data = self._encode(obj)
+            if self._type is not None and obj.__class__ is not self._type:
+                self._decode(data)  # what can't be read again must not be written
         except Exception as error:
             raise _unwritten("msgpack", obj, error) from error
+        return data
 
     def decode(self, s: bytes) -> object:
         try:

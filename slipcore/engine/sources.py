@@ -23,6 +23,7 @@ from slipcore.interfaces import (
     ISink,
     ISource,
     Record,
+    SourceError,
     StateError,
 )
 
@@ -192,6 +193,7 @@ class SourceStream(PausableStream):
         try:
             ready = asyncio.ensure_future(self.positioned.wait())
             await asyncio.wait([positioning, ready], return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
             if positioning.done():
                 positioning.result()
             committed = monotonic()
@@ -376,6 +378,11 @@ class SourceStream(PausableStream):
     ) -> dict[int, int]:
         if isinstance(offset, int):
             return dict.fromkeys(partitions, offset)
+        unknown = sorted(p for p in offset if not 0 <= p < self._total)
+        if unknown:
+            raise SourceError(
+                f"{self.name} has no partition {unknown[0]}: it has {self._total}, counted from 0."
+            )
         return {p: o for p, o in offset.items() if p in partitions}
 
     async def _move(self, targets: dict[int, int]) -> None:

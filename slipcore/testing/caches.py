@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from slipcore import Cache
-from slipcore.interfaces import DeadlockError, EncodeError, StateError
+from slipcore.interfaces import DeadlockError, EncodeError, SlipError, StateError
 
 MakeCache = Callable[..., Cache]
 """`make_cache(name)`: a Cache; what is made after `close()` finds what was put before."""
@@ -96,6 +96,15 @@ class CacheContract:
         assert list(cache.keys(backwards=True, from_key=2.5)) == [2.5, 1, 0, -1.5]
         assert list(cache.keys(backwards=True, from_key=2)) == [1, 0, -1.5]
 
+    def test_a_number_begins_a_range_whatever_its_type(self, make_cache: MakeCache) -> None:
+        """1 and 1.0 are two keys at one place: neither is left out."""
+        cache = make_cache("c")
+        cache[3.0], cache[1], cache[2] = "3.0", "1", "2"
+        assert list(cache.values(backwards=True, from_key=3)) == ["3.0", "2", "1"]
+        assert list(cache.values(from_key=1.0)) == ["1", "2", "3.0"]
+        cache.delete_range(1.0, 3)
+        assert list(cache.keys()) == [3.0]
+
     def test_a_prefix_selects_strings_and_tuples(self, make_cache: MakeCache) -> None:
         """Strings that begin so, tuples that begin with these elements."""
         cache = make_cache("c")
@@ -156,6 +165,20 @@ class CacheContract:
 
         assert asyncio.run(work()) == [("a", 1), ("b", 3)]
         assert cache["silent"] == 2
+
+    def test_a_reader_that_falls_behind_is_told_of_which_cache(self, make_cache: MakeCache) -> None:
+        """Memory is bounded; the writer never waits."""
+        cache = make_cache("c")
+
+        async def work() -> None:
+            updates = aiter(cache)
+            for n in range(5_000):
+                cache("k", n)
+            with pytest.raises(SlipError, match=r"Cache\('c'\).*fell behind"):
+                async for _ in updates:
+                    pass
+
+        asyncio.run(work())
 
     def test_a_transaction_that_raises_is_undone(self, make_cache: MakeCache) -> None:
         """Every key that the block wrote has its former value, also on disk."""

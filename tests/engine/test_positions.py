@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from typing import Any
 
+import msgspec
 import pytest
 
 from slipcore import READ_FROM_END, READ_FROM_START, App, Record
-from slipcore.interfaces import ConfigError, DecodeError, StateError
+from slipcore.interfaces import ConfigError, DecodeError, EncodeError, SourceError, StateError
 
 from .conftest import BETWEEN_APPS, MakeApp, fill, run
 
@@ -232,3 +235,65 @@ def test_an_empty_state_beside_a_group_with_a_position_is_said(
     run(work())
     assert counts["n"] == 1
     assert "offset=READ_FROM_START" in caplog.text
+
+
+@pytest.mark.parametrize("headers", [[("a", "str")], [("a", None)], [5], {"a": "b"}])
+def test_a_header_that_no_reader_could_take_is_refused(make_app: MakeApp, headers: Any) -> None:
+    """At the send, with what is right; nothing is written."""
+    app = make_app()
+    topic = app.topic("in")
+
+    async def work() -> int:
+        with pytest.raises(EncodeError, match="pairs of a str and bytes"):
+            await topic("k", "v", headers=headers)
+        await topic("k", "fine", headers={"a": b"1"})
+        async for record in topic:
+            assert (record.value, record.headers) == ("fine", (("a", b"1"),))
+            return int(record.offset)
+        return -1
+
+    assert run(work()) == 0
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+def test_a_typed_topic_writes_nothing_that_it_can_not_read(make_app: MakeApp, codec: str) -> None:
+    """A value of another shape is refused at the send."""
+
+    class Order(msgspec.Struct):
+        id: int
+
+    app = make_app()
+    topic = app.topic("in", codec=codec, type=Order)
+
+    async def work() -> Any:
+        with pytest.raises(EncodeError):
+            await topic("k", {"a": 1})
+        await topic("k", {"id": 1})
+        await topic("k", Order(2))
+        return [record.value async for record in first_two()]
+
+    async def first_two() -> AsyncIterator[Record]:
+        async for record in topic:
+            yield record
+            if record.offset == 1:
+                return
+
+    assert run(work()) == [Order(1), Order(2)]
+
+
+def test_a_partition_that_is_not_there_is_refused(make_app: MakeApp) -> None:
+    """With how many there are; no task is left behind."""
+    app = make_app()
+    topic = app.topic("in", {"partitions": 3}, offset={9: 1})
+    app.handle(topic)(print)
+
+    async def work() -> None:
+        with pytest.raises(SourceError, match="no partition 9: it has 3"):
+            await app.stream()
+        with pytest.raises(SourceError, match="no partition 9"):
+            async for _ in topic:
+                pass
+        await asyncio.sleep(0)  # what is cancelled ends in the next round
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(work())
