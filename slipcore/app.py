@@ -253,9 +253,13 @@ class App:
             except Exception:
                 logger.exception("Exit hook %r failed; the others go on.", hook)
 
-    def plan(self) -> Plan:
-        """What would run on what, why, and what a crash would cost; nothing is started."""
-        return make_plan(self)
+    def plan(self, **kwargs: Any) -> Plan:
+        """What would run on what, why, and what a crash would cost; nothing is started.
+
+        Args:
+            kwargs: what `stream()` will be given.
+        """
+        return make_plan(self, kwargs)
 
     def close(self) -> None:
         """Give up caches and everything its backends share. The next use opens them again."""

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from slipcore.choice import Choice, choose
 from slipcore.codecs import ExactCodec, TypedCodec
 from slipcore.engine.state import Space
-from slipcore.interfaces import ConfigError, DecodeError, ICache, ICodec, IStateStore, Key
+from slipcore.interfaces import (
+    ConfigError,
+    DecodeError,
+    EncodeError,
+    ICache,
+    ICodec,
+    IStateStore,
+    Key,
+)
 from slipcore.keys import bounds, decode_key, encode_key, prefix_range
 from slipcore.resources import make_codec, named_codec
 from slipcore.transactions import KeyLocks, Transaction
@@ -180,7 +188,7 @@ class Cache(ICache):
         """
         space = self._space()
         encoded = encode_key(key)
-        space.put(encoded, self._values.encode(value))
+        space.put(encoded, self._encoded(key, value))
         self._keep_hot(space, encoded, value)
 
     def delete(self, key: Key) -> None:
@@ -209,7 +217,7 @@ class Cache(ICache):
         """`put` without blocking the loop."""
         space = self.open()
         encoded = encode_key(key)
-        await space.aput(encoded, self._values.encode(value))
+        await space.aput(encoded, self._encoded(key, value))
         self._keep_hot(space, encoded, value)
 
     async def adelete(self, key: Key) -> None:
@@ -294,6 +302,12 @@ class Cache(ICache):
         self, start: bytes | None, end: bytes | None, backwards: bool
     ) -> Iterator[tuple[bytes, bytes]]:
         return self._space().scan(start, end, backwards)
+
+    def _encoded(self, key: Key, value: Any) -> bytes:
+        try:
+            return self._values.encode(value)
+        except Exception as error:
+            raise EncodeError(f"{self!r} can't keep the value of {key!r}: {error}") from error
 
     def _decoded(self, space: Space, key: bytes, data: bytes) -> Any:
         try:

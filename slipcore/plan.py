@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from slipcore.caching import Cache
-from slipcore.engine.bindings import Binding
+from slipcore.engine.bindings import Binding, compile_call
 from slipcore.interfaces import Capability, ICache, ISink, ISource
 from slipcore.resources import Sink, Source, Topic
 from slipcore.wiring import caches_of, check_delivery
@@ -70,12 +71,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bindings: list[BindingPlan]
 
 
-def make_plan(app: App) -> Plan:
+def make_plan(app: App, supplied: Mapping[str, Any]) -> Plan:
     """Settle what can be settled without opening anything.
 
+    Args:
+        supplied: what `stream()` will be given for the handlers.
+
     Raises:
-        ConfigError: a name, a setting or a codec that the start would refuse too.
+        ConfigError: what the start would refuse too.
     """
+    _agree([s for b in app.bindings for s in b.sources if isinstance(s, Topic)])
+    for binding in app.bindings:
+        compile_call(binding.handler, supplied, binding.name)
     return Plan(
         app=app.name,
         group=app.name,
@@ -83,6 +90,15 @@ def make_plan(app: App) -> Plan:
         state_dir=str(app.config.state_dir),
         bindings=[_plan(binding) for binding in app.bindings],
     )
+
+
+def _agree(topics: list[Topic]) -> None:
+    """See that topics which are one source can be read as one."""
+    first: dict[tuple[str, str, str], Topic] = {}
+    for topic in topics:
+        same = first.setdefault(topic.identity(), topic)
+        if same is not topic:
+            topic.agree_with(same)
 
 
 def _plan(binding: Binding) -> BindingPlan:

@@ -159,6 +159,29 @@ class Topic:
             make_codec(self.app, key_codec, None, f"{what}, key_codec {key_asked}"),
         )
 
+    def identity(self) -> tuple[str, str, str]:
+        """Backend, name and group: topics of one identity are one source."""
+        choice = self.choice()
+        group = getattr(choice.options(), "group_id", None) or self.app.name
+        return choice.backend.name, self.name, group
+
+    def agree_with(self, other: Topic) -> None:
+        """See that two topics of one identity can be read as one.
+
+        Raises:
+            ConfigError: they have differing settings.
+        """
+        if self._reading() != other._reading():
+            raise ConfigError(
+                f"Two topics '{self.name}' of group '{self.identity()[2]}' have differing "
+                "settings; they are one source: use one Topic object, or give them groups of "
+                "their own."
+            )
+
+    def _reading(self) -> tuple[Any, ...]:
+        """All that makes a difference to who reads."""
+        return (self.choice().options(), *map(type, self.codecs()), self._type, self.offset)
+
     async def __call__(
         self,
         *args: Any,
@@ -255,21 +278,6 @@ class OpenTopic(ISink):
 
     def __repr__(self) -> str:
         return repr(self.topic)
-
-    @property
-    def identity(self) -> tuple[str, str, str]:
-        """Topics of one backend, name and group are one source."""
-        group = getattr(self.choice.options(), "group_id", None) or self.topic.app.name
-        return self.choice.backend.name, self.topic.name, group
-
-    def agrees_with(self, other: OpenTopic) -> bool:
-        """Whether two topics may be read as one."""
-        return (
-            self.choice.options() == other.choice.options()
-            and type(self.codec) is type(other.codec)
-            and type(self.key_codec) is type(other.key_codec)
-            and self.topic.offset == other.topic.offset
-        )
 
     def stream(self, app: App) -> SourceStream:
         """The topic as something to read."""

@@ -57,8 +57,8 @@ class Wiring:
         for stream in self.streams:
             if stream.iterable is source:
                 return stream
-        if isinstance(source, Topic) and source in self._topics:
-            return self._identities.get(self._topics[source].identity)
+        if isinstance(source, Topic) and self._identities:
+            return self._identities.get(source.identity())
         return None
 
     def _bind(self, binding: Binding, supplied: Mapping[str, Any]) -> None:
@@ -110,9 +110,9 @@ class Wiring:
         return self._topics[topic]
 
     def _stream(self, source: Any) -> PausableStream:
-        stream = self.stream_of(source)
-        if stream is not None:
-            return stream
+        for stream in self.streams:
+            if stream.iterable is source:
+                return stream
         stream = self._new_stream(source)
         if stream not in self.streams:
             self.streams.append(stream)
@@ -120,18 +120,12 @@ class Wiring:
 
     def _new_stream(self, source: Any) -> PausableStream:
         if isinstance(source, Topic):
-            opened = self._open(source)
-            shared = self._identities.get(opened.identity)
+            identity = source.identity()
+            shared = self._identities.get(identity)
             if shared is None:
-                shared = self._identities[opened.identity] = opened.stream(self.app)
-                return shared
-            first = self._topics[shared.iterable]
-            if not opened.agrees_with(first):
-                raise ConfigError(
-                    f"Two topics '{source.name}' of group '{opened.identity[2]}' have differing "
-                    "settings; they are one source: use one Topic object, or give them groups of "
-                    "their own."
-                )
+                shared = self._identities[identity] = self._open(source).stream(self.app)
+            elif shared.iterable is not source:
+                source.agree_with(shared.iterable)
             return shared
         if isinstance(source, Source):
             return source.stream()

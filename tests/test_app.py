@@ -149,6 +149,19 @@ def test_the_plan_refuses_a_codec_that_is_not_there(app: App) -> None:
         app.plan()
 
 
+def test_the_plan_refuses_what_the_start_refuses(app: App) -> None:
+    """Topics that are one source and differ; parameters that nobody supplies."""
+    app.handle(app.topic("in", codec="json"), name="first")(print)
+    app.handle(app.topic("in", codec="text"), name="second")(print)
+    with pytest.raises(ConfigError, match="one source"):
+        app.plan()
+    app.bindings.clear()
+    app.handle(numbers(1), name="third")(lambda n, env: None)
+    with pytest.raises(ConfigError, match="nobody supplies: 'env'"):
+        app.plan()
+    assert app.plan(env="dev").bindings[0].name == "third"
+
+
 def test_a_source_that_does_not_open_is_named(app: App) -> None:
     """With the seconds that it was given."""
 

@@ -271,7 +271,9 @@ def test_a_value_that_cannot_be_kept_exactly(slip: Slip, write: Write, committed
         'kept = Cache("kept")\n\n@handle(numbers())\ndef show(n): kept["n0"] = object()\n',
     )
     sentence = told(slip("run", "app.py", "-q"), 1)
-    assert sentence.startswith("Handler show failed (app.py:10): builtins.object can't be stored")
+    assert sentence.startswith(
+        "Handler show failed (app.py:10): Cache('kept') can't keep the value"
+    )
 
 
 def test_bytes_that_do_not_decode(slip: Slip, write: Write, committed: Path) -> None:

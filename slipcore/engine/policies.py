@@ -24,8 +24,8 @@ def undecodable(error: DecodeError, record: Record) -> DecodeError:
 
 def raised(error: BaseException, reader: str, item: Any) -> None:
     """Note on an error who was handling what; once, by the first that sees it."""
-    what = place(item) if isinstance(item, Record) else "an item"
-    note = f"raised while {reader} was handling {what}"
+    known = isinstance(item, Record)
+    note = f"raised while {reader} was handling {place(item)}" if known else f"raised in {reader}"
     if isinstance(error, Exception) and not getattr(error, "__notes__", None):
         error.add_note(note)
 
