@@ -1,15 +1,11 @@
 """Ordinary Python functions over streams: sources, sinks, state and codecs by name."""
 
-from pluggy import HookimplMarker
-
-hookimpl = HookimplMarker("slipcore")
-"""Marks the functions of a plugin module that register its backends."""
-
-from slipcore.app import App, Conf, handle, stream  # noqa: E402  # plugins need hookimpl first
-from slipcore.caching import Cache  # noqa: E402
-from slipcore.engine.bindings import pipe  # noqa: E402
-from slipcore.engine.runner import Limits  # noqa: E402
-from slipcore.interfaces import (  # noqa: E402
+from slipcore.app import App, Conf, handle, stream
+from slipcore.caching import Cache
+from slipcore.engine.bindings import pipe
+from slipcore.engine.runner import Limits
+from slipcore.hookspecs import hookimpl
+from slipcore.interfaces import (
     READ_FROM_END,
     READ_FROM_START,
     ICache,
@@ -22,8 +18,8 @@ from slipcore.interfaces import (  # noqa: E402
     Secret,
     SlipError,
 )
-from slipcore.resources import Sink, Source, Topic  # noqa: E402
-from slipcore.utils import PubSub, Signal  # noqa: E402
+from slipcore.resources import Sink, Source, Topic
+from slipcore.utils import PubSub, Signal
 
 __all__ = [
     "READ_FROM_END",

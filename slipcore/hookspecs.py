@@ -25,6 +25,9 @@ import pluggy
 
 hookspec = pluggy.HookspecMarker("slipcore")
 
+hookimpl = pluggy.HookimplMarker("slipcore")
+"""Marks the functions of a plugin module that register its backends."""
+
 
 class Register(Protocol):
     """Registers one backend of the hook's kind."""
