@@ -128,6 +128,7 @@ class Lane:
         self._on_finished = on_finished
         self._holds = holds
         self._skip: dict[int, int] = {}
+        self._changed_in = 0  # the epoch of the last change: what is older has to be looked at
         self._withheld: list[Record] = []
         self._current: Generation | None = None
         self._handled: deque[Generation] = deque()
@@ -146,7 +147,7 @@ class Lane:
         self, partition: int, epoch: int, place: int | None, starts: Mapping[int, int]
     ) -> None:
         """Stand after `place` in a partition; the source starts after `starts[partition]`."""
-        self.since[partition] = epoch
+        self.since[partition] = self._changed_in = epoch
         self._skip.pop(partition, None)
         if place is None:
             self.finished.pop(partition, None)
@@ -155,8 +156,9 @@ class Lane:
         if starts.get(partition) != place:
             self._skip[partition] = place
 
-    def unassign(self, partition: int) -> None:
+    def unassign(self, partition: int, epoch: int) -> None:
         """What is still on the way from this partition is not this member's any more."""
+        self._changed_in = epoch
         for places in (self.since, self.finished, self._skip):
             places.pop(partition, None)
 
@@ -184,7 +186,7 @@ class Lane:
         await self.room()
         if self.closed or self.stopping:
             return ()
-        if epoch < max(self.since.values(), default=epoch):
+        if epoch < self._changed_in:
             records = [r for r in records if epoch >= self.since.get(r.partition, epoch + 1)]
         return self._unskipped(records) if self._skip else records
 

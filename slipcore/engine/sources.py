@@ -298,7 +298,7 @@ class SourceStream(PausableStream):
             self.epoch += 1
             for lane in self.lanes:
                 for partition in change.removed:
-                    lane.unassign(partition)
+                    lane.unassign(partition, self.epoch)
             for partition in change.removed:
                 self._committed.pop(partition, None)
         if change.lost:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from slipcore import READ_FROM_END, READ_FROM_START, App, Record
+from slipcore import READ_FROM_END, READ_FROM_START, App, Out, Record
 from slipcore.interfaces import ConfigError, DecodeError, EncodeError, SourceError, StateError
 
 from .conftest import BETWEEN_APPS, MakeApp, fill, run
@@ -173,6 +173,41 @@ def test_a_partition_that_goes_to_another_member_is_committed_first(make_app: Ma
 
     run(work())
     assert sorted(map(int, seen)) == list(range(40))
+
+
+@BETWEEN_APPS
+def test_what_is_held_of_a_partition_that_goes_to_another_member_is_given_back(
+    make_app: MakeApp,
+) -> None:
+    """In the middle of a batch too: no record is handled by both."""
+    seen: list[tuple[str, str]] = []
+
+    def member(name: str) -> App:
+        app = make_app("shop", commit=1000.0)
+
+        @app.handle(app.topic("in", {"partitions": 4}))
+        async def handler(record: Record) -> None:
+            seen.append((name, record.value))
+            await asyncio.sleep(0.002)
+
+        return app
+
+    async def work() -> None:
+        producer = make_app("producer").topic("in", {"partitions": 4})
+        async with producer.make() as topic:
+            for n in range(400):
+                topic.send(Out(str(n), f"k{n}"))
+            await topic.flush()
+        async with member("first"):
+            while len(seen) < 20:
+                await asyncio.sleep(0.001)
+            async with member("second"):
+                while len(seen) < 400:
+                    await asyncio.sleep(0.01)
+
+    run(work())
+    assert sorted(int(value) for _, value in seen) == list(range(400))
+    assert {name for name, _ in seen} == {"first", "second"}
 
 
 @BETWEEN_APPS
