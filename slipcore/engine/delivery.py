@@ -39,11 +39,13 @@ class Generation:
         "flushed",
         "held",
         "items",
+        "landing",
         "lane",
         "log",
         "open",
         "records",
         "settled",
+        "stamps",
         "writes",
     )
 
@@ -56,8 +58,10 @@ class Generation:
         self.open = True
         self.flushed = False
         self.settled = False
+        self.landing = False
         self.dead = False
         self.writes: dict[Space, dict[bytes, bytes | None]] = {}
+        self.stamps: dict[tuple[Space, bytes], int] = {}
         self.log: list[Any] = []
         self.entangled: set[Generation] = set()
 
@@ -128,6 +132,7 @@ class Lane:
         self._on_finished = on_finished
         self._holds = holds
         self._skip: dict[int, int] = {}
+        self._waiting: Sequence[Record] = ()
         self._changed_in = 0  # the epoch of the last change: what is older has to be looked at
         self._withheld: list[Record] = []
         self._current: Generation | None = None
@@ -170,7 +175,9 @@ class Lane:
         Raises:
             Exception: what the handler or a sink raised; what was finished before is kept.
         """
+        self._waiting = records
         while records := await self.admit(records, epoch):
+            self._waiting = ()
             generation = self.begin(records, epoch)
             CURRENT.set(generation)
             try:
@@ -179,7 +186,12 @@ class Lane:
                 self.abandon(generation, generation.index(), error)
                 raise
             self.end(generation)
-            records = generation.held
+            self._waiting = records = generation.held
+
+    def unhandled(self) -> Sequence[Record]:
+        """What was read and has not reached the handler."""
+        generation = self._current
+        return self._waiting if generation is None else generation.records[generation.index() + 1 :]
 
     async def admit(self, records: Sequence[Record], epoch: int) -> Sequence[Record]:
         """Wait until records may be handled, and leave out what must not be any more."""
@@ -343,21 +355,21 @@ class Lane:
     def fail(self, error: BaseException) -> None:
         """What is not settled is discarded, its state too; the records come again.
 
-        What other lanes built on the discarded state goes with it.
+        What other lanes built on the discarded state goes with it. What is being written stays as
+        it is until the write has ended: it may be durable already.
         """
-        if self.failure is not None:
-            return
-        self.failure = error
         self.closed = True
         self.cut()
-        discarded = self.live_generations()
+        discarded = [g for g in self.live_generations() if not g.landing and not g.dead]
         for generation in reversed(discarded):
             generation.dead = True
             undo(generation, -1)
-        self._handled.clear()
-        self.unfinished = 0
+        self._handled = deque(g for g in self._handled if g.landing)
+        self.unfinished = sum(len(g.records) for g in self._handled)
         self._progress.set()
-        self._on_failure(error)
+        if self.failure is None:
+            self.failure = error
+            self._on_failure(error)
         for generation in discarded:
             for built_on in generation.entangled:
                 if not built_on.settled:

@@ -101,6 +101,7 @@ class Runner:
             for task in (*self._reading, *self._background):
                 task.cancel()
             await asyncio.gather(*self._reading, *self._background, return_exceptions=True)
+            await self._writer.close()
             for lane in self.lanes:
                 lane.discard()
             await self._close(opened)

@@ -23,6 +23,7 @@ from slipcore.interfaces import (
     ISink,
     ISource,
     Record,
+    SlipError,
     SourceError,
     StateError,
 )
@@ -91,7 +92,11 @@ class SourceStream(PausableStream):
         await self._connection.close()
 
     async def lag(self) -> Mapping[int, int]:
-        return await self.source.lag()
+        lag = dict(await self.source.lag())
+        waiting = max((lane.unhandled() for lane in self.lanes), key=len, default=())
+        for record in waiting:
+            lag[record.partition] = lag.get(record.partition, 0) + 1
+        return lag
 
     # --- reading --------------------------------------------------------------------------
 
@@ -223,7 +228,10 @@ class SourceStream(PausableStream):
             positioning.cancel()
             if generation is not None and generation.open:
                 lane.abandon(generation, generation.index(), GeneratorExit())
-            await self.commit()
+            try:
+                await self.commit()
+            except SlipError as error:  # the loop may have been let go of after all was closed
+                logger.warning("%s: the last commit failed: %s", self.name, error)
 
     # --- assignment -----------------------------------------------------------------------
 

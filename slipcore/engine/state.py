@@ -11,6 +11,7 @@ import asyncio
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
+from itertools import count
 from typing import TYPE_CHECKING, Final, cast
 
 from slipcore.interfaces import IStateStore, Positions
@@ -22,6 +23,8 @@ CURRENT: ContextVar[Generation | None] = ContextVar("slipcore_generation", defau
 """The generation whose record is in hand in this task."""
 
 _MISSING: Final = object()
+_STAMPS: Final = count(1)
+"""Writes in the order in which they were made, across all lanes."""
 _PAGE = 256
 """Pairs per scan of a store: a scan never holds a read transaction open."""
 
@@ -77,8 +80,11 @@ class Space:
         if writes is None:
             writes = generation.writes[self] = {}
             generation.lane.uses(self.store)
-        generation.log.append((self, key, before, writes.get(key, _MISSING), generation.index()))
+        stamp = generation.stamps.get((self, key), 0)
+        own = writes.get(key, _MISSING)
+        generation.log.append((self, key, before, own, generation.index(), stamp))
         writes[key] = value
+        generation.stamps[self, key] = next(_STAMPS)
         self.pending[key] = (value, generation)
         if before is None and self._order is not None:
             insort(self._order, key)
@@ -188,12 +194,13 @@ def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
     log = generation.log
     built_on: set[Generation] = set()
     while len(log) > mark and log[-1][4] >= index:
-        space, key, before, own, _ = log.pop()
+        space, key, before, own, _, stamp = log.pop()
         writes = generation.writes[space]
         if own is _MISSING:
             writes.pop(key, None)
         else:
             writes[key] = own
+            generation.stamps[space, key] = stamp
         entry = space.pending.get(key)
         if entry is None:
             continue
@@ -210,6 +217,7 @@ class StateWriter:
     def __init__(self, lanes: Iterable[Lane]) -> None:
         self._lanes = tuple(lanes)
         self._wake = asyncio.Event()
+        self._landing: asyncio.Task[None] | None = None
 
     def notify(self) -> None:
         self._wake.set()
@@ -221,7 +229,13 @@ class StateWriter:
             self._wake.clear()
             ready = self._ready()
             if ready:
-                await self._write(ready)
+                self._landing = asyncio.ensure_future(self._write(ready))
+                await asyncio.shield(self._landing)
+
+    async def close(self) -> None:
+        """Wait for the write that is under way: it can't be called back."""
+        if self._landing is not None and not self._landing.done():
+            await asyncio.wait([self._landing])
 
     def _ready(self) -> dict[Generation, None]:
         """Flushed generations that wait for none that isn't, in the order of their lanes."""
@@ -239,7 +253,9 @@ class StateWriter:
     async def _write(self, ready: dict[Generation, None]) -> None:
         stores: dict[IStateStore, dict[str, dict[bytes, bytes | None]]] = {}
         positions: dict[IStateStore, dict[str, dict[int, int]]] = {}
+        stamps: dict[tuple[Space, bytes], int] = {}  # of two lanes' writes the later one counts
         for generation in ready:
+            generation.landing = True
             for store in generation.lane.stores:
                 stores.setdefault(store, {})
                 kept = positions.setdefault(store, {}).setdefault(generation.lane.reader, {})
@@ -247,8 +263,10 @@ class StateWriter:
             for space, writes in generation.writes.items():
                 changes = stores[space.store].setdefault(space.name, {})
                 for key, value in writes.items():
-                    entry = space.pending.get(key)
-                    changes[key] = entry[0] if entry and entry[1] in ready else value
+                    stamp = generation.stamps[space, key]
+                    if stamp >= stamps.get((space, key), 0):
+                        stamps[space, key] = stamp
+                        changes[key] = value
         failure: Exception | None = None
         failed: set[IStateStore] = set()
         for store, changes_of_store in stores.items():
@@ -262,6 +280,8 @@ class StateWriter:
             except Exception as error:
                 failure = error
                 failed.add(store)
+        for generation in ready:
+            generation.landing = False
         for generation in ready:
             if failure is not None and not failed.isdisjoint(generation.lane.stores):
                 generation.lane.fail(failure)

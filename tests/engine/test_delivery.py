@@ -150,6 +150,7 @@ def test_pause_holds_records_and_loses_none(make_app: MakeApp) -> None:
         running = asyncio.ensure_future(app.stream())
         await asyncio.sleep(0.15)
         assert seen == ["0", "1", "2"]
+        assert await app.streams[0].lag() == {0: 3}
         app.resume(topic)
         await running
 
