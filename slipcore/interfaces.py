@@ -199,6 +199,10 @@ class ISource(_Openable):
 
         Positions of partitions that were assigned after `epoch`, or are not assigned any more,
         are ignored.
+
+        Raises:
+            ConnectError: the server does not answer in time; the engine commits again later.
+            SourceError: they are not stored, and will not be.
         """
 
     async def pause(self, partitions: frozenset[int]) -> None:

@@ -202,7 +202,7 @@ class Runner:
             for lane in self.lanes:
                 lane.cut()
             for stream in self.streams:
-                await stream.commit()
+                await stream.commit_if_reachable()
 
     async def _drain(self) -> DeadlineError | None:
         """Stop intake, let the records in hand complete, flush, settle, commit."""

@@ -18,10 +18,12 @@ from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import (
     Assignment,
     Capability,
+    ConnectError,
     DecodeError,
     ICheckpointStore,
     ISink,
     ISource,
+    IStateStore,
     Record,
     SlipError,
     SourceError,
@@ -73,6 +75,7 @@ class SourceStream(PausableStream):
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._seeks: set[asyncio.Task[None]] = set()
+        self._giving_up: asyncio.TimerHandle | None = None
         self.keeps_positions = Capability.COMMIT in source.capabilities
         self._saves_positions = (
             not self.keeps_positions
@@ -87,6 +90,8 @@ class SourceStream(PausableStream):
         await self._connection.open()
 
     async def close(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
         for task in self._seeks:
             task.cancel()
         await self._connection.close()
@@ -219,7 +224,7 @@ class SourceStream(PausableStream):
                     lane.end(generation)
                     records = generation.held
                     if monotonic() - committed > COMMIT_SECONDS:
-                        await self.commit()
+                        await self.commit_if_reachable()
                         committed = monotonic()
                 if poison is not None:
                     raise poison
@@ -250,8 +255,10 @@ class SourceStream(PausableStream):
         if not change.added:
             await self.source.accept(change, {})
             self.owned -= change.removed
+            if self.owned or not change.removed:
+                self._require_all_partitions()
             return
-        stored = self._stored_positions(change)
+        stored = await self._stored_positions(change)
         starts: dict[int, int] = {}
         for partition, committed in change.added.items():
             places = [own.get(partition, committed) for own in stored]
@@ -268,12 +275,12 @@ class SourceStream(PausableStream):
             await self._move(self._targets(self._offset, change.added))
         self._require_all_partitions()
 
-    def _stored_positions(self, change: Assignment) -> list[Mapping[int, int]]:
+    async def _stored_positions(self, change: Assignment) -> list[Mapping[int, int]]:
         """For each lane the positions that its stores hold, the lowest where there are several."""
         saved = self._saved_positions()
         found: list[Mapping[int, int]] = []
         for lane in self.lanes:
-            kept = [places for s in lane.stores if (places := s.positions(lane.reader))]
+            kept = [places for s in lane.stores if (places := await _read_positions(s, lane))]
             own = {p: min(k[p] for k in kept if p in k) for p in set[int]().union(*kept)}
             if lane.stores and not own and any(c is not None for c in change.added.values()):
                 logger.warning(
@@ -302,7 +309,7 @@ class SourceStream(PausableStream):
         """Finish and commit what goes to others, and let nothing more of it in."""
         async with self._standstill():
             if not change.lost:
-                await self.commit()
+                await self.commit_if_reachable()
             self.epoch += 1
             for lane in self.lanes:
                 for partition in change.removed:
@@ -319,6 +326,8 @@ class SourceStream(PausableStream):
     def _require_all_partitions(self) -> None:
         """Local state needs all partitions in one member; until then nothing is read."""
         keeping = [lane.reader for lane in self.lanes if lane.stores]
+        if self._giving_up is not None:
+            self._giving_up.cancel()
         if not keeping or len(self.owned) >= self._total:
             self.open_gate("partitions")
             return
@@ -330,10 +339,10 @@ class SourceStream(PausableStream):
         )
         logger.warning("%s It waits %g s.", message, self._assignment_timeout)
         loop = asyncio.get_running_loop()
-        loop.call_later(self._assignment_timeout, self._give_up, message)
+        self._giving_up = loop.call_later(self._assignment_timeout, self._give_up, message)
 
     def _give_up(self, message: str) -> None:
-        if "partitions" in self._closed_for and not self.stopping:
+        if not self.stopping:
             for lane in self.lanes:
                 lane.fail(StateError(message))
 
@@ -427,9 +436,25 @@ class SourceStream(PausableStream):
                 )
             self._committed.update(positions)
 
+    async def commit_if_reachable(self) -> None:
+        try:
+            await self.commit()
+        except ConnectError as error:
+            logger.warning(
+                "%s: positions are not committed now, and will be with the next commit: %s",
+                self.name,
+                error,
+            )
+
     def _saved_positions(self) -> dict[int, int]:
         """The positions of a source that keeps none of its own."""
         if not self._saves_positions or self._store is None:
             return {}
         state = self._store().load(f"positions/{self.name}")
         return msgspec.msgpack.decode(state, type=dict[int, int]) if state is not None else {}
+
+
+async def _read_positions(store: IStateStore, lane: Lane) -> Mapping[int, int]:
+    if store.remote:
+        return await asyncio.to_thread(store.positions, lane.reader)
+    return store.positions(lane.reader)

@@ -105,6 +105,10 @@ class PausableStream:
     async def commit(self) -> None:
         """Commit what is finished, where positions are kept."""
 
+    async def commit_if_reachable(self) -> None:
+        """Commit, or leave it to the next time where what keeps positions does not answer."""
+        await self.commit()
+
     async def lag(self) -> Mapping[int, int]:
         """Partition -> records still to be read; {} where nobody knows."""
         return {}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slipcore import ISink, Out, Record
-from slipcore.interfaces import SinkError, SourceError, StateError
+from slipcore.interfaces import ConnectError, SinkError, SourceError, StateError
 
 from .conftest import MakeApp, fill, run
 
@@ -412,3 +412,42 @@ def test_a_commit_that_fails_stops_the_app_and_repeats_at_most_what_was_not_comm
 
     run(work())
     assert counts["n"] == 5
+
+
+def test_a_commit_that_does_not_get_through_is_tried_again(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the server of a source is away the app goes on; then it commits what is finished."""
+    app = make_app()
+    topic = app.topic("in")
+    seen: list[int] = []
+    tries: list[Any] = []
+
+    @app.handle(topic)
+    def handler(record: Record) -> None:
+        seen.append(record.offset)
+
+    async def work() -> None:
+        await fill(topic, *((None, "x") for _ in range(3)))
+        running = asyncio.ensure_future(app.stream())
+        while not app.streams:
+            await asyncio.sleep(0)
+        source = app.streams[0].source  # type: ignore[attr-defined]  # it reads a topic
+        commit = source.commit
+
+        async def unreachable(*args: Any) -> None:
+            tries.append(args)
+            if len(tries) < 3:
+                raise ConnectError("no answer")
+            await commit(*args)
+
+        source.commit = unreachable
+        while len(tries) < 3:
+            await asyncio.sleep(0.01)
+        app.stop()
+        await running
+
+    run(work())
+    assert seen == [0, 1, 2]
+    assert [positions for positions, _ in tries] == [{0: 2}] * 3
+    assert "no answer" in caplog.text
