@@ -11,6 +11,7 @@ SlipError
 ├── CodecError
 │   ├── EncodeError             a value that its codec can't write
 │   └── DecodeError             bytes that their codec can't read
+│       └── UnpreparedError     what they name has to be fetched first
 ├── SourceError                 a source failed while it was read, or was asked what it can't do
 ├── SinkError                   outputs that did not become durable
 ├── StateError                  state that could not be read or written
@@ -89,6 +90,10 @@ class DecodeError(CodecError, ValueError):
         self.topic = topic
         self.partition = partition
         self.offset = offset
+
+
+class UnpreparedError(DecodeError):
+    """Bytes that name what their codec has to fetch first; the core has it fetch that."""
 
 
 class SourceError(SlipError):

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from slipcore.coding import ICodec, ITopicCodec, Part
 from slipcore.errors import (
     BackendConflictError,
     CodecError,
@@ -40,6 +41,7 @@ from slipcore.errors import (
     StateFormatError,
     StateInUseError,
     UnknownBackendError,
+    UnpreparedError,
 )
 from slipcore.options import StateOptions, TopicOptions
 from slipcore.partitioning import partition_for
@@ -79,9 +81,11 @@ __all__ = [
     "ISource",
     "IStateStore",
     "ITopic",
+    "ITopicCodec",
     "Key",
     "MissingDependencyError",
     "Out",
+    "Part",
     "PluginError",
     "PluginLoadError",
     "Positions",
@@ -98,6 +102,7 @@ __all__ = [
     "StateOptions",
     "TopicOptions",
     "UnknownBackendError",
+    "UnpreparedError",
     "partition_for",
 ]
 
@@ -470,18 +475,3 @@ class ICache(metaclass=SourceSinkMeta):
         """
         watchers: Broadcast = self.__dict__.setdefault("_watchers", Broadcast())
         return watchers.iter_topic(self.__dict__.setdefault("_name", repr(self)))
-
-
-class ICodec(ABC):
-    """Values to bytes and back. A null value (tombstone) never reaches a codec."""
-
-    passes_bytes: bool = False
-    """Whether `decode` gives back the bytes themselves, so that it need not be called."""
-
-    @abstractmethod
-    def encode(self, obj: Any) -> bytes:
-        """The bytes of a value; whatever it raises is reported as an EncodeError."""
-
-    @abstractmethod
-    def decode(self, s: bytes) -> object:
-        """The value of the bytes; whatever it raises is reported as a DecodeError."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from slipcore.choice import EMBEDDED, Choice, choose
+from slipcore.engine.decoding import BatchDecoder
 from slipcore.engine.delivery import Lane
 from slipcore.engine.sources import SourceStream
 from slipcore.interfaces import (
     ConfigError,
-    DecodeError,
     EncodeError,
+    Headers,
     ICodec,
     ISink,
     ISource,
     ITopic,
+    ITopicCodec,
     Out,
+    Part,
     Record,
-    SlipError,
 )
 from slipcore.settings import Setting
 
@@ -50,8 +52,9 @@ def make_codec(app: App, codec: ICodec | str | None, type_: Any, what: str) -> I
     if codec is not None and not isinstance(codec, str):
         raise ConfigError(f"{what}: codec= takes a name or an ICodec, not {codec!r}.")
     name = codec if codec is not None else ("json" if type_ is not None else EMBEDDED["codec"])
+    backend = None if "backend" in app.config.entry("codecs", name) else name
     choice = choose(
-        "codec", name, plugins=app.plugins, config=app.config, backend=name, asked_by=what
+        "codec", name, plugins=app.plugins, config=app.config, backend=backend, asked_by=what
     )
     made = choice.backend.load()(choice.options(), type_)
     if not isinstance(made, ICodec):
@@ -134,6 +137,7 @@ class Topic:
         """
         choice = self.choice()
         codec, key_codec = self.codecs()
+        codec, key_codec = self._own(codec, "value"), self._own(key_codec, "key")
         backend = choice.backend.load()(self.name, choice.options(), self.app.scope)
         if not isinstance(backend, ITopic):
             raise ConfigError(
@@ -158,6 +162,9 @@ class Topic:
             make_codec(self.app, codec, self._type, f"{what}, codec {asked}"),
             make_codec(self.app, key_codec, None, f"{what}, key_codec {key_asked}"),
         )
+
+    def _own(self, codec: ICodec, part: Part) -> ICodec:
+        return codec.bind(self.name, part) if isinstance(codec, ITopicCodec) else codec
 
     def identity(self) -> tuple[str, str, str]:
         """Backend, name and group: topics of one identity are one source."""
@@ -204,6 +211,7 @@ class Topic:
         elif args:
             value = args[0]
         opened = await self._opened()
+        await opened.open()
         pairs = tuple(headers.items()) if isinstance(headers, Mapping) else tuple(headers)
         waiting = opened.send(Out(value, key, pairs, timestamp, partition))
         if waiting is not None:
@@ -249,7 +257,11 @@ class Topic:
         loop = asyncio.get_running_loop()
         if self._bare is None or self._bare[0] is not loop:
             opened = self.make()
-            await opened.open()
+            try:
+                await opened.open()
+            except BaseException:
+                await opened.close()
+                raise
             self._bare = (loop, opened)
         return self._bare[1]
 
@@ -274,7 +286,10 @@ class OpenTopic(ISink):
         self._send = backend.send
         self._encode = codec.encode
         self._encode_key = key_codec.encode
-        self._is_open = False
+        self._own_headers = any(isinstance(c, ITopicCodec) for c in (codec, key_codec))
+        self._opening = asyncio.Lock()
+        self._is_connected = False
+        self._may_send = False
 
     def __repr__(self) -> str:
         return repr(self.topic)
@@ -285,21 +300,33 @@ class OpenTopic(ISink):
             self.topic,
             f"{self.choice.backend.name}:{self.topic.name}",
             self.backend,
-            connection=self,
-            decode=self.decoder(),
+            connection=_Reading(self),
+            decoder=BatchDecoder(self.codec, self.key_codec),
             offset=self.topic.offset,
             store=app.checkpoint_store,
             assignment_timeout=app.limits.start,
         )
 
     async def open(self) -> None:
-        if not self._is_open:
-            self._is_open = True
-            await self.backend.open()
+        await self.connect()
+        async with self._opening:
+            if not self._may_send:
+                for codec in (self.codec, self.key_codec):
+                    if isinstance(codec, ITopicCodec):
+                        await codec.open()
+                self._may_send = True
+
+    async def connect(self) -> None:
+        """Open the backend alone, which is enough to read."""
+        async with self._opening:
+            if not self._is_connected:
+                self._is_connected = True
+                await self.backend.open()
 
     async def close(self) -> None:
-        if self._is_open:
-            self._is_open = False
+        self._may_send = False
+        if self._is_connected:
+            self._is_connected = False
             await self.backend.close()
 
     def send(self, output: Out) -> Awaitable[None] | None:
@@ -312,41 +339,31 @@ class OpenTopic(ISink):
         except Exception as error:
             what = "value" if key is None or isinstance(key, bytes) else "key"
             raise EncodeError(f"{self.topic!r} can't encode a {what}: {error}") from error
-        if output.headers:
-            check_headers(output.headers, self.topic)
+        headers = output.headers
+        if headers:
+            check_headers(headers, self.topic)
+        if self._own_headers:
+            headers = self._with_own(headers, key, value)
         if self.topic.dry:
             return None
-        return self._send(Out(value, key, output.headers, output.timestamp, output.partition))
+        return self._send(Out(value, key, headers, output.timestamp, output.partition))
+
+    def _with_own(self, headers: Headers, key: bytes | None, value: bytes | None) -> Headers:
+        for codec, data in ((self.codec, value), (self.key_codec, key)):
+            if isinstance(codec, ITopicCodec) and data is not None:
+                headers = codec.headers(headers)
+        return headers
 
     async def flush(self) -> None:
         await self.backend.flush()
 
-    def decoder(self) -> Callable[[Sequence[Record]], Sequence[Record]] | None:
-        """What decodes a batch; None where bytes are handed over as they are."""
-        if self.codec.passes_bytes and self.key_codec.passes_bytes:
-            return None
-        decode, decode_key = self.codec.decode, self.key_codec.decode
 
-        def decode_batch(records: Sequence[Record]) -> list[Record]:
-            try:
-                return [
-                    Record(
-                        None if r.value is None else decode(r.value),
-                        None if r.key is None else decode_key(r.key),
-                        r.topic,
-                        r.partition,
-                        r.offset,
-                        r.timestamp,
-                        r.headers,
-                    )
-                    for r in records
-                ]
-            except SlipError as error:
-                raise DecodeError(str(error)) from error
-            except Exception as error:
-                raise DecodeError(f"{type(error).__name__}: {error}") from error
+class _Reading:
+    """A topic's connection for who only reads: what its codecs need to write is not asked for."""
 
-        return decode_batch
+    def __init__(self, opened: OpenTopic) -> None:
+        self.open = opened.connect
+        self.close = opened.close
 
 
 def check_headers(headers: Any, topic: Topic) -> None:

@@ -7,12 +7,12 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from slipcore.engine.decoding import BatchDecoder
 from slipcore.engine.delivery import Generation, Lane, committable
-from slipcore.engine.policies import undecodable
 from slipcore.engine.state import CURRENT
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import (
@@ -21,7 +21,6 @@ from slipcore.interfaces import (
     ConnectError,
     DecodeError,
     ICheckpointStore,
-    ISink,
     ISource,
     IStateStore,
     Record,
@@ -38,8 +37,12 @@ MAX_RECORDS: Final = 2_000
 COMMIT_SECONDS: Final = 1.0
 """Between two commits of a loop outside of an app."""
 
-Decode = Callable[[Sequence[Record]], Sequence[Record]]
-"""Decodes the keys and values of a batch, or raises a DecodeError."""
+
+class Connection(Protocol):
+    """What is opened before a source is read."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class SourceStream(PausableStream):
@@ -51,8 +54,8 @@ class SourceStream(PausableStream):
         name: str,
         source: ISource,
         *,
-        connection: ISource | ISink | None = None,
-        decode: Decode | None = None,
+        connection: Connection | None = None,
+        decoder: BatchDecoder | None = None,
         offset: Mapping[int, int] | int | None = None,
         store: Callable[[], ICheckpointStore] | None = None,
         assignment_timeout: float = 30.0,
@@ -61,8 +64,8 @@ class SourceStream(PausableStream):
         self.source = source
         self.epoch = 0
         self.owned: set[int] = set()
-        self._connection = connection if connection is not None else source
-        self._decode = decode
+        self._connection: Connection = connection if connection is not None else source
+        self._decoder = decoder
         self._offset = offset
         self._store = store
         self._assignment_timeout = assignment_timeout
@@ -142,7 +145,7 @@ class SourceStream(PausableStream):
         return records, self.epoch
 
     async def _process(self, records: Sequence[Record], epoch: int) -> None:
-        records, poison = self._decoded(records)
+        records, poison = await self._decoded(records)
         if len(self.lanes) == 1:
             await self.lanes[0].process(records, epoch)
         else:
@@ -165,22 +168,10 @@ class SourceStream(PausableStream):
             if isinstance(result, BaseException):
                 raise result
 
-    def _decoded(self, records: Sequence[Record]) -> tuple[Sequence[Record], DecodeError | None]:
-        """The records up to the first that can't be decoded, and its error."""
-        decode = self._decode
-        if decode is None:
-            return records, None
-        try:
-            return decode(records), None
-        except DecodeError:
-            pass  # one by one, to find it
-        good: list[Record] = []
-        for record in records:
-            try:
-                good.extend(decode((record,)))
-            except DecodeError as error:
-                return good, undecodable(error, record)
-        return good, None
+    async def _decoded(
+        self, records: Sequence[Record]
+    ) -> tuple[Sequence[Record], DecodeError | None]:
+        return (records, None) if self._decoder is None else await self._decoder.decoded(records)
 
     async def _finish_lanes(self) -> None:
         for lane in self.lanes:
@@ -191,6 +182,8 @@ class SourceStream(PausableStream):
         super().stop()
         if self._reading is not None:  # a read that is cancelled gives its records back
             self._reading.cancel()
+        if self._decoder is not None:
+            self._decoder.stop()
 
     async def iterate(self) -> AsyncGenerator[Record, None]:
         """The records one by one, for a loop outside of an app: one lane, no handler.
@@ -214,7 +207,7 @@ class SourceStream(PausableStream):
                 records, epoch = batch
                 if not records:
                     return
-                records, poison = self._decoded(records)
+                records, poison = await self._decoded(records)
                 while records := await lane.admit(records, epoch):
                     generation = lane.begin(records, epoch)
                     for record in generation.items:

@@ -1,0 +1,70 @@
+"""The contracts of codecs: what a value and its bytes need to become each other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+from slipcore.records import Headers, Record
+
+Part: TypeAlias = Literal["key", "value"]
+"""What of a record a codec is for."""
+
+
+class ICodec(ABC):
+    """Values to bytes and back. A null value (tombstone) never reaches a codec."""
+
+    passes_bytes: bool = False
+    """Whether `decode` gives back the bytes themselves, so that it need not be called."""
+
+    @abstractmethod
+    def encode(self, obj: Any) -> bytes:
+        """The bytes of a value; whatever it raises is reported as an EncodeError."""
+
+    @abstractmethod
+    def decode(self, s: bytes) -> object:
+        """The value of the bytes; whatever it raises is reported as a DecodeError."""
+
+
+class ITopicCodec(ICodec):
+    """A codec that needs more than the bytes: a topic's name, headers, or schemas kept elsewhere.
+
+    A topic asks `bind` for a codec of its own and uses that one. Nothing is awaited per record:
+    `open` once before the first value is encoded, `prepare` only for a batch that `decode_record`
+    could not read yet. Where there is no topic, as in a cache, only `encode` and `decode` are
+    called.
+    """
+
+    @abstractmethod
+    def bind(self, topic: str, part: Part) -> ITopicCodec:
+        """The codec of the keys or values of one topic."""
+
+    async def open(self) -> None:
+        """Get ready to encode; never called by who only reads.
+
+        Raises:
+            ConfigError: something that was asked for can't be had.
+            ConnectError: what is needed can't be reached.
+        """
+
+    def headers(self, given: Headers) -> Headers:
+        """The headers to write with a value that was given these."""
+        return given
+
+    @abstractmethod
+    def decode_record(self, record: Record) -> object:
+        """The value of the bytes that are the key or the value of a record.
+
+        Raises:
+            UnpreparedError: `prepare` is to be awaited first.
+        """
+
+    async def prepare(self, records: Sequence[Record]) -> None:
+        """Fetch what these records need, once for all of them.
+
+        What turns out not to exist is a DecodeError of `decode_record` afterwards.
+
+        Raises:
+            ConnectError: it can't be reached; no fault of the records, which come again.
+        """

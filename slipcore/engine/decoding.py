@@ -1,0 +1,133 @@
+"""The bytes of a topic's records become keys and values, by the batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from slipcore.engine.policies import undecodable
+from slipcore.interfaces import (
+    DecodeError,
+    ICodec,
+    ITopicCodec,
+    Part,
+    Record,
+    SlipError,
+    UnpreparedError,
+)
+
+Take = Callable[[Any], Any]
+
+
+class BatchDecoder:
+    """Decodes batches with the codecs of values and keys."""
+
+    def __init__(self, codec: ICodec, key_codec: ICodec) -> None:
+        self._asked = [c for c in (codec, key_codec) if isinstance(c, ITopicCodec)]
+        self._is_needless = codec.passes_bytes and key_codec.passes_bytes
+        if self._asked:
+            self._decode = _by_record(_taker(codec, "value"), _taker(key_codec, "key"))
+        else:
+            self._decode = _by_bytes(codec.decode, key_codec.decode)
+        self._preparing: asyncio.Future[None] | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Wait for nothing more: a batch that is not prepared comes again at the next start."""
+        self._stopped = True
+        if self._preparing is not None:
+            self._preparing.cancel()
+
+    async def decoded(
+        self, records: Sequence[Record]
+    ) -> tuple[Sequence[Record], DecodeError | None]:
+        """The records up to the first that can't be decoded, and its error; none after a stop.
+
+        Raises:
+            ConnectError: what the records need can't be fetched; they come again.
+        """
+        if self._is_needless:
+            return records, None
+        try:
+            return self._decode(records), None
+        except UnpreparedError:
+            if not await self._prepared(records):
+                return (), None
+        except Exception:  # it is found below, one by one
+            pass
+        good: list[Record] = []
+        for record in records:
+            try:
+                good.extend(self._decode((record,)))
+            except SlipError as error:
+                return good, _raised_from(error, str(error), record)
+            except Exception as error:
+                return good, _raised_from(error, f"{type(error).__name__}: {error}", record)
+        return good, None
+
+    async def _prepared(self, records: Sequence[Record]) -> bool:
+        """Have the codecs fetch what they need; False where a stop came first."""
+        if self._stopped:
+            return False
+        self._preparing = asyncio.ensure_future(self._prepare(records))
+        try:
+            await self._preparing
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self._preparing.cancel()
+                raise
+            return False
+        finally:
+            self._preparing = None
+        return True
+
+    async def _prepare(self, records: Sequence[Record]) -> None:
+        for codec in self._asked:
+            await codec.prepare(records)
+
+
+def _raised_from(cause: Exception, reason: str, record: Record) -> DecodeError:
+    error = undecodable(DecodeError(reason), record)
+    error.__cause__ = cause
+    return error
+
+
+def _taker(codec: ICodec, part: Part) -> Take:
+    """What decodes the key or the value of a record."""
+    if isinstance(codec, ITopicCodec):
+        return codec.decode_record
+    decode = codec.decode
+    return (lambda r: decode(r.value)) if part == "value" else (lambda r: decode(r.key))
+
+
+def _by_bytes(decode: Take, decode_key: Take) -> Callable[[Sequence[Record]], list[Record]]:
+    """For codecs that need nothing but the bytes: without a call between."""
+    return lambda records: [
+        Record(
+            None if r.value is None else decode(r.value),
+            None if r.key is None else decode_key(r.key),
+            r.topic,
+            r.partition,
+            r.offset,
+            r.timestamp,
+            r.headers,
+        )
+        for r in records
+    ]
+
+
+def _by_record(decode: Take, decode_key: Take) -> Callable[[Sequence[Record]], list[Record]]:
+    return lambda records: [
+        Record(
+            None if r.value is None else decode(r),
+            None if r.key is None else decode_key(r),
+            r.topic,
+            r.partition,
+            r.offset,
+            r.timestamp,
+            r.headers,
+        )
+        for r in records
+    ]
