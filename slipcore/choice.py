@@ -8,8 +8,9 @@ from typing import Any
 
 from slipcore.config import Config
 from slipcore.interfaces import ConfigError, UnknownBackendError
+from slipcore.known import KNOWN
 from slipcore.plugins import Backend, Plugins, backend_of_setting, claimant
-from slipcore.settings import Setting, mask, merge, setting_names, validate
+from slipcore.settings import Setting, hint, mask, merge, setting_names, validate
 
 EMBEDDED = {"topic": "sqlite", "cache": "sqlite", "checkpoint_store": "sqlite", "codec": "text"}
 """What a resource is on where nobody has chosen."""
@@ -68,7 +69,8 @@ def choose(
     """Find the backend of a resource.
 
     `backend=` in code decides; else its entry in the configuration; else the defaults; else, for a
-    topic, the backend that claims a setting that was given; else the embedded one.
+    topic, the backend that claims a setting that was given; else the embedded one. Its settings
+    are those of `[backends.NAME]`, over them those of its own entry, over them those in code.
 
     Args:
         asked_by: who asks, for messages; default the resource and the reason of the choice.
@@ -109,7 +111,34 @@ def choose(
         if key not in understood and backend_of_setting(key) not in (None, found.name)
     )
     own = {key: setting for key, setting in given.items() if key not in aside}
-    return Choice(resource, found, merge(entry, own), reason, aside)
+    shared = _shared(found, config, plugins)
+    return Choice(resource, found, merge(shared, entry, own), reason, aside)
+
+
+def _shared(backend: Backend, config: Config, plugins: Plugins) -> dict[str, Setting]:
+    """What `[backends.NAME]` says, as far as resources of this kind understand it.
+
+    Raises:
+        ConfigError: a table is of no backend, or a setting is of no kind of resource.
+    """
+    for name in config.names("backends"):
+        if name not in KNOWN and not plugins.of_name(name):
+            raise ConfigError(
+                f"{config.path}: [backends.{name}] is of no backend. {hint(name, plugins.names())}"
+            )
+    settings = config.entry("backends", backend.name)
+    if not settings:
+        return {}
+    understood = setting_names(backend.options_type())
+    kinds = [of.options_type() for of in plugins.of_name(backend.name)]
+    anywhere = frozenset[str]().union(*map(setting_names, kinds))
+    for key, setting in settings.items():
+        if key not in anywhere:
+            raise ConfigError(
+                f"{setting.origin}: [backends.{backend.name}] has no setting '{key}'. "
+                f"{hint(key, anywhere, 'It takes')}"
+            )
+    return {key: setting for key, setting in settings.items() if key in understood}
 
 
 def _named(

@@ -22,8 +22,16 @@ SINGLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Sections that hold settings; each is the name of something."""
 
-TABLES: Final = ("topics", "caches", "sources", "sinks", "codecs", "checkpoint_stores")
-"""Sections that hold resources, which hold settings."""
+TABLES: Final = (
+    "topics",
+    "caches",
+    "sources",
+    "sinks",
+    "codecs",
+    "checkpoint_stores",
+    "backends",
+)
+"""Sections that hold resources, or backends, which hold settings."""
 
 NAMES: Final = ("backend", "codec", "key_codec")
 """Settings of resources that are the name of something."""
@@ -100,6 +108,10 @@ class Config:
             ConfigError: a variable stands for this resource and for another one.
         """
         return merge(self._tables[kind].get(name, {}), self._overrides(kind, name))
+
+    def names(self, kind: str) -> list[str]:
+        """The resources, or backends, that the file has a table for."""
+        return list(self._tables[kind])
 
     def _overrides(self, kind: str, name: str) -> Mapping[str, Setting]:
         spelling = _spell(name)

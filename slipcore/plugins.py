@@ -98,9 +98,14 @@ class Plugins:
         """
         self._loaded()
 
-    def names(self, kind: str) -> list[str]:
-        """The names of a kind."""
-        return sorted({name for of, name in self._loaded().backends if of == kind})
+    def names(self, kind: str | None = None) -> list[str]:
+        """The names of a kind; None: of all of them."""
+        return sorted({name for of, name in self._loaded().backends if kind in (of, None)})
+
+    def of_name(self, name: str) -> list[Backend]:
+        """The backends of a name, of any kind."""
+        backends = self._loaded().backends
+        return [it for (_, of), found in backends.items() if of == name for it in found]
 
     def get(self, kind: str, name: str) -> Backend:
         """The backend of that name; the built-in ones without loading anybody else's.

@@ -164,7 +164,7 @@ def test_a_byte_order_mark(load: Load, tmp_path: Path) -> None:
             '[topic.emoji]\nbackend = "kafka"\n',
             "slip.toml:1: there is no section [topic]. Did you mean 'topics'?",
         ),
-        ("[zzz]\n", "slip.toml:1: there is no section [zzz]. There are app, caches, "),
+        ("[zzz]\n", "slip.toml:1: there is no section [zzz]. There are app, backends, "),
         (
             '[app]\nnam = "x"\n',
             "slip.toml:2: [app] has no setting 'nam'. Did you mean 'name'?",
