@@ -110,9 +110,11 @@ class Reader:
     async def __aexit__(self, *exc: object) -> None:
         assert self._follower is not None
         self._follower.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._follower
-        await self.topic.close()
+        try:
+            with suppress(asyncio.CancelledError):
+                await self._follower
+        finally:
+            await self.topic.close()
 
     async def _follow(self) -> None:
         while True:

@@ -1,0 +1,313 @@
+"""A member of a consumer group on a real broker: what is lost, late, stuck or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+from slip_kafka import membership
+from slip_kafka.topic import KafkaTopic
+from slipcore.interfaces import ConnectError, Out, SourceError
+from slipcore.testing import MakeTopic, Reader
+from slipcore.testing.reader import numbered, send, unique
+from tests.servers.kafka import Kafka
+
+
+def run(work: Any, seconds: float = 60) -> Any:
+    async def within() -> Any:
+        async with asyncio.timeout(seconds):
+            return await work
+
+    return asyncio.run(within())
+
+
+@pytest.fixture
+def name() -> str:
+    return unique("topic")
+
+
+@pytest.fixture
+def group() -> str:
+    return unique("group")
+
+
+def inside(reader: Reader) -> Any:
+    """The client's consumer that a topic reads with."""
+    assert isinstance(reader.topic, KafkaTopic)
+    return reader.topic._opened()._joined().consumer
+
+
+@asynccontextmanager
+async def admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def members(kafka: Kafka, group: str) -> int:
+    async with admin(kafka) as client:
+        (answer,) = await client.describe_consumer_groups([group])
+        return len(answer.groups[0][5])
+
+
+def test_topics_of_an_app_are_read_by_one_member(
+    make_topic: MakeTopic, kafka: Kafka, name: str, group: str
+) -> None:
+    """Topics with equal settings join the group once; what each gives is its own."""
+
+    async def scenario() -> None:
+        topics = [Reader(make_topic(f"{name}-{n}", group, 2)) for n in range(3)]
+        for reader in topics:
+            await reader.__aenter__()
+        try:
+            await asyncio.gather(*(reader.holds({0, 1}) for reader in topics))
+            assert await members(kafka, group) == 1
+            for n, reader in enumerate(topics):
+                await send(reader.topic, Out(b"%d" % n))
+            assert [await reader.values(1) for reader in topics] == [[b"0"], [b"1"], [b"2"]]
+        finally:
+            await asyncio.gather(*(reader.__aexit__() for reader in topics))
+        assert await members(kafka, group) == 0
+
+    run(scenario())
+
+
+def test_nothing_is_read_before_it_is_placed(make_topic: MakeTopic, name: str, group: str) -> None:
+    """However long the engine takes to place a partition, and the member stays in its group."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 1)) as reader:
+            await reader.joined()
+            await send(reader.topic, *numbered(0, 3))
+            await reader.commit((await reader.read(3))[1])
+        reader = Reader(make_topic(name, group, 1), positions={0: 0})
+        reader.ready.clear()
+        async with reader:
+            await reader.until(lambda it: bool(it.assignments))
+            assert await reader.silent(7.0)  # longer than the session
+            reader.ready.set()
+            assert await reader.values(2) == [b"1", b"2"]
+            assert len(reader.assignments) == 1
+
+    run(scenario())
+
+
+def test_an_error_in_a_callback_is_raised(
+    make_topic: MakeTopic, name: str, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client logs it and goes on; here it stops who reads."""
+
+    def broken(*args: object) -> None:
+        raise ZeroDivisionError("in a callback")
+
+    async def scenario() -> None:
+        monkeypatch.setattr("slip_kafka.reading.Reader.assign", broken)
+        async with make_topic(name, group, 1) as topic:
+            with pytest.raises(SourceError, match="in a callback"):
+                await topic.assignment()
+            with pytest.raises(SourceError, match="in a callback"):
+                await topic.read(1)
+
+    run(scenario())
+
+
+def test_a_handover_has_a_deadline(make_topic: MakeTopic, name: str, group: str) -> None:
+    """A record that is never finished does not keep the group from its partitions."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 2)) as one:
+            await one.holds({0, 1})
+            epoch = one.epoch
+            await send(one.topic, *numbered(0, 2, 0), *numbered(0, 2, 1))
+            records = await one.read(4)
+            one.ready.clear()
+            async with Reader(make_topic(name, group, 2)) as two:
+                began = time.monotonic()
+                await two.until(lambda reader: len(reader.held) == 1)
+                assert time.monotonic() - began < 6.0  # the session
+                await one.commit(*(r for r in records if r.value == b"1"))
+                await one.topic.commit({0: 1, 1: 1}, epoch)  # both are too late
+                (theirs,) = two.held
+                assert two.assignments[-1].added == {theirs: None}
+                one.ready.set()
+                await one.until(lambda reader: reader.held == {0, 1} - {theirs})
+
+    run(scenario())
+
+
+def test_a_member_that_was_expelled_is_told_so(
+    make_topic: MakeTopic, name: str, group: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A loop that stood still for longer than the session has lost its partitions."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 1)) as reader:
+            await reader.holds({0})
+            await send(reader.topic, *numbered(0, 3))
+            first = await reader.read(2)
+            await reader.commit(first[0])
+            epoch = reader.epoch
+            time.sleep(8.0)  # noqa: ASYNC251  # this is what a handler must not do
+            await reader.until(lambda it: any(a.lost for a in it.assignments))
+            await reader.topic.commit({0: first[1].offset}, epoch)
+            await reader.until(lambda it: it.held == {0} and len(it.assignments) > 2)
+            assert reader.assignments[-1].added == {0: first[0].offset}
+            assert await reader.values(2) == [b"1", b"2"]
+
+    run(scenario())
+
+
+def test_a_static_member_comes_back_to_what_it_had(
+    make_topic: MakeTopic, name: str, group: str
+) -> None:
+    """Its restart, within the session, disturbs no other member."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 2, group_instance_id="a")) as one:
+            await one.holds({0, 1})
+            async with Reader(make_topic(name, group, 2, group_instance_id="b")) as two:
+                await two.until(lambda reader: len(reader.held) == 1)
+                await one.until(lambda reader: len(reader.held) == 1)
+            seen = len(one.assignments)
+            async with Reader(make_topic(name, group, 2, group_instance_id="b")) as again:
+                await again.holds({0, 1} - one.held)
+                await asyncio.sleep(0.5)
+                assert len(one.assignments) == seen
+
+    run(scenario())
+
+
+def test_two_members_with_one_static_id(make_topic: MakeTopic, name: str, group: str) -> None:
+    """The later one has the place; the former stops, and says which id is given twice."""
+
+    async def scenario() -> None:
+        with pytest.raises(SourceError, match='group_instance_id "till-1"'):
+            async with Reader(make_topic(name, group, 1, group_instance_id="till-1")) as one:
+                await one.holds({0})
+                async with Reader(make_topic(name, group, 1, group_instance_id="till-1")) as two:
+                    await two.holds({0})
+                    with pytest.raises(SourceError, match='group_instance_id "till-1"'):
+                        await one.topic.read(1)
+                    await send(two.topic, Out(b"v"))
+                    assert await two.values(1) == [b"v"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        lambda consumer: consumer._fetcher._fetch_task,
+        lambda consumer: consumer._coordinator._coordination_task,
+    ],
+    ids=["fetcher", "coordination"],
+)
+def test_a_client_that_died_is_replaced(
+    task: Callable[[Any], asyncio.Task[None]],
+    make_topic: MakeTopic,
+    name: str,
+    group: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was not committed comes again, and what comes after it."""
+    monkeypatch.setattr(membership, "STUCK_SECONDS", 1.0)
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 1)) as reader:
+            await reader.holds({0})
+            await send(reader.topic, *numbered(0, 2))
+            await reader.commit((await reader.read(2))[0])
+            task(inside(reader)).cancel()
+            await asyncio.sleep(0)
+            await send(reader.topic, *numbered(2, 4))
+            records = []
+            while len(records) < 3:
+                records = [*records, *await reader.read(1)][-3:]
+            assert [r.value for r in records] == [b"1", b"2", b"3"]
+            assert reader.assignments[1].lost
+
+    run(scenario())
+
+
+def test_records_that_were_deleted(
+    make_topic: MakeTopic, kafka: Kafka, name: str, group: str
+) -> None:
+    """A position before the oldest record is an error: nothing is skipped in silence."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 1)) as reader:
+            await reader.holds({0})
+            await send(reader.topic, *numbered(0, 10))
+            await reader.commit((await reader.read(10))[2])
+            async with admin(kafka) as client:
+                await client.delete_records({TopicPartition(name, 0): RecordsToDelete(7)})
+        async with Reader(make_topic(name, group, 1)) as reader:
+            await reader.holds({0})
+            with pytest.raises(SourceError, match="offset 3 of partition 0: it has been deleted"):
+                await reader.read(1)
+        async with Reader(make_topic(name, group + "-new", 1)) as reader:
+            assert await reader.values(1) == [b"7"]
+
+    run(scenario())
+
+
+def test_a_broker_that_hangs(
+    make_topic: Callable[..., Any], name: str, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a commit nor the end waits for it longer than agreed; then it goes on."""
+    monkeypatch.setattr(membership, "REQUEST_SECONDS", 2.0)
+
+    async def scenario(broker: Kafka) -> None:
+        def make() -> Any:
+            return make_topic(name, group, 1, bootstrap_servers=broker.address)
+
+        async with Reader(make()) as reader:
+            await reader.holds({0})
+            await send(reader.topic, *numbered(0, 3))
+            records = await reader.read(2)
+            broker.pause()
+            began = time.monotonic()
+            with pytest.raises(ConnectError, match="no answer"):
+                await reader.commit(records[0])
+            assert time.monotonic() - began < 5.0
+            began = time.monotonic()
+        assert time.monotonic() - began < 12.0
+        broker.resume()
+        async with Reader(make()) as reader:
+            assert await reader.values(3) == [b"0", b"1", b"2"]
+
+    with Kafka() as broker:
+        run(scenario(broker))
+
+
+def test_a_broker_that_restarts(make_topic: Callable[..., Any], name: str, group: str) -> None:
+    """Who waits for records gets those that come after it."""
+
+    async def scenario(broker: Kafka) -> None:
+        async with Reader(
+            make_topic(name, group, 1, bootstrap_servers=broker.address), patience=40
+        ) as reader:
+            await reader.holds({0})
+            await send(reader.topic, *numbered(0, 1))
+            records = await reader.read(1)
+            await reader.commit(records[0])
+            await asyncio.to_thread(broker.kill)
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(broker.start)
+            await send(reader.topic, *numbered(1, 2))
+            records += await reader.read(1)
+            assert [r.value for r in records] == [b"0", b"1"]
+            await reader.commit(records[-1])
+
+    with Kafka() as broker:
+        run(scenario(broker))
