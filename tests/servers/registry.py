@@ -260,11 +260,11 @@ def incompatibilities(level: str, new: dict[str, Any], old: dict[str, Any]) -> l
 
 def _valid(body: dict[str, Any]) -> dict[str, Any]:
     try:
-        if "references" not in body:
+        if not body.get("references"):
             parse_schema(json.loads(body["schema"]))
     except Exception as error:
         raise Refused(422, 42201, f"Invalid schema: {error}") from error
-    return {key: value for key, value in body.items() if key in ("schema", "references")}
+    return {key: body[key] for key in ("schema", "references") if body.get(key)}
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -13,11 +13,8 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from tests.servers.registry import SchemaRegistry
 
-ORDER: dict[str, Any] = {
-    "type": "record",
-    "name": "Order",
-    "fields": [{"name": "id", "type": "long"}],
-}
+ID = {"name": "id", "type": "long"}
+ORDER: dict[str, Any] = {"type": "record", "name": "Order", "fields": [ID]}
 
 
 def with_field(**more: Any) -> Schema:
