@@ -145,6 +145,32 @@ def test_a_handover_has_a_deadline(make_topic: MakeTopic, name: str, group: str)
     run(scenario())
 
 
+def test_a_commit_that_is_under_way_does_not_outlive_its_generation(
+    make_topic: MakeTopic, name: str, group: str
+) -> None:
+    """The broker checks the generation, not who has the partition: a late one would be taken."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 2)) as one:
+            await one.holds({0, 1})
+            await send(one.topic, *numbered(0, 3, 0), *numbered(0, 3, 1))
+            records = await one.read(6)
+            lock = inside(one)._coordinator._commit_lock
+            await lock.acquire()  # as another commit does that takes its time
+            committing = asyncio.create_task(one.commit(*(r for r in records if r.value == b"2")))
+            async with Reader(make_topic(name, group, 2)) as two:
+                await two.until(lambda reader: len(reader.held) == 1)
+                await one.until(lambda reader: len(reader.held) == 1)
+                lock.release()
+                await committing
+                (theirs,) = two.held
+                assert await two.values(1) == [b"0"]
+            await one.holds({0, 1})
+            assert one.assignments[-1].added[theirs] is None
+
+    run(scenario())
+
+
 def test_a_member_that_was_expelled_is_told_so(
     make_topic: MakeTopic, name: str, group: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -235,6 +261,37 @@ def test_a_client_that_died_is_replaced(
                 records = [*records, *await reader.read(1)][-3:]
             assert [r.value for r in records] == [b"1", b"2", b"3"]
             assert reader.assignments[1].lost
+
+    run(scenario())
+
+
+def test_what_a_cancelled_read_had_is_not_given_after_a_seek(
+    make_topic: MakeTopic, name: str, group: str
+) -> None:
+    """A seek cancels the read that waits; what that one had just got is from the old place."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 1)) as reader:
+            await send(reader.topic, *numbered(0, 3))
+            assert len(await reader.read(3)) == 3
+            assert isinstance(reader.topic, KafkaTopic)
+            inner = reader.topic._opened()
+            fetch, reading = inner._fetch, asyncio.create_task(reader.topic.read(10))
+
+            async def then_cancel(*arguments: Any) -> bool:
+                found = await fetch(*arguments)
+                if found:
+                    reading.cancel()
+                    await asyncio.sleep(0)
+                return found
+
+            inner._fetch = then_cancel  # type: ignore[method-assign]
+            await send(reader.topic, *numbered(3, 4))
+            await asyncio.wait((reading,))
+            assert reading.cancelled()
+            inner._fetch = fetch  # type: ignore[method-assign]
+            await reader.topic.seek({0: 1})
+            assert await reader.values(3) == [b"1", b"2", b"3"]
 
     run(scenario())
 

@@ -82,8 +82,7 @@ class Reader:
         self._total = total
         self._changes: deque[_Change] = deque()
         self._owned: dict[int, int] = {}
-        self._placed: dict[int, int] = {}
-        self._placements = 0
+        self._placed: set[int] = set()
         self._paused: frozenset[int] = frozenset()
         self._fetched: list[Record] = []
         self._turn = 0
@@ -209,8 +208,7 @@ class Reader:
         except IllegalStateError:
             return  # taken away meanwhile: the member will say so
         self._fetched = [r for r in self._fetched if r.partition != partition]
-        self._placements += 1
-        self._placed[partition] = self._placements
+        self._placed.add(partition)
 
     async def commit(self, positions: Positions, epoch: int) -> None:
         offsets = {
@@ -246,7 +244,7 @@ class Reader:
             self.waiting_since = inf
 
     def _readable(self) -> list[TopicPartition]:
-        return [TopicPartition(self.topic, p) for p in self._placed if p not in self._paused]
+        return [TopicPartition(self.topic, p) for p in sorted(self._placed - self._paused)]
 
     def _take(self, max_records: int) -> list[Record]:
         fetched = self._fetched
@@ -294,7 +292,6 @@ class Reader:
 
     async def _fetch(self, places: Iterable[TopicPartition], at_most: int, timeout_ms: int) -> bool:
         """Add to what is fetched; whether there was something."""
-        before = dict(self._placed)
         member = self._joined()
         if member.is_dead:
             await asyncio.sleep(RETRY_SECONDS)  # until it is replaced
@@ -315,8 +312,7 @@ class Reader:
                 return False  # the client goes on by itself, or is being replaced
             raise
         for place, batch in batches.items():
-            partition = place.partition
-            if before.get(partition) == self._placed.get(partition, 0):
+            if place.partition in self._placed:  # what is placed anew comes from its new place
                 self._fetched += [
                     Record(
                         r.value, r.key, r.topic, r.partition, r.offset, r.timestamp, r.headers
@@ -341,7 +337,7 @@ class Reader:
         self._in_client("resume", partitions)
 
     def _in_client(self, method: str, partitions: frozenset[int]) -> None:
-        for partition in partitions & self._placed.keys():
+        for partition in partitions & self._placed:
             getattr(self._joined().consumer, method)(TopicPartition(self.topic, partition))
         self.wake()
 
