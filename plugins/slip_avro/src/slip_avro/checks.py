@@ -18,6 +18,9 @@ from slip_avro.schemas import AvroSchema
 Check: TypeAlias = Callable[[Any], None]
 """Raises `LossError` for a value that would come back as another one."""
 
+MAX_DEPTH: Final = 100
+"""How deep values of a recursive schema may be nested."""
+
 _MISSING: Final = object()
 _FLOAT_MAX: Final = 3.4028234663852886e38
 _RANGES: Final = {"int": 31, "long": 63}
@@ -41,7 +44,30 @@ class LossError(ValueError):
 
 def compile_check(schema: AvroSchema) -> Check:
     """The check of a schema's values."""
-    return _Compiler(schema.named).check(schema.parsed)
+    check = _Compiler(schema.named).check(schema.parsed)
+    if not schema.is_recursive:
+        return check
+
+    def check_with_depth(value: Any) -> None:
+        _shallow(value)
+        check(value)
+
+    return check_with_depth
+
+
+def _shallow(value: Any) -> None:
+    """Refuse what is nested deeper than it could be read again."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, Mapping | list | tuple)
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
+        ]
+        if not level:
+            return
+    raise LossError(f"it is nested more than {MAX_DEPTH} deep, or contains itself")
 
 
 class _Compiler:

@@ -163,6 +163,8 @@ def _default(field: inspect.Field) -> Any:
         return NODEFAULT
     if default is None or isinstance(default, bool | int | float | str):
         return default
+    if not default:
+        return _EMPTY.get(type(default), NODEFAULT)
     return NODEFAULT
 
 
