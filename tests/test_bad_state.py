@@ -126,12 +126,16 @@ def test_state_of_a_newer_format(slip: Slip, write: Write, committed: Path) -> N
 
 
 def test_a_state_directory_that_cannot_be_made(slip: Slip, write: Write, committed: Path) -> None:
-    """Where its place is taken by a file, the path and the reason are told: exit code 1."""
+    """Where its place is taken by a file, the file is named: exit code 2."""
     back = set_aside(committed)
     (committed / ".slip").write_text("not a directory")
     write("app.py", Path("keeping.py"))
-    sentence = told(slip("run", "app.py", "-q"), 1)
-    assert sentence.startswith(f"can't create {committed / '.slip/slip.db'}: ")
+    sentence = told(slip("run", "app.py", "-q"), 2)
+    state = committed / ".slip"
+    assert sentence == (
+        f"can't create {state / 'slip.db'}: {state} is a file, and is to be a directory; move the "
+        "file away, or name another path"
+    )
     back()
 
 

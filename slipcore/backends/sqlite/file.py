@@ -232,6 +232,11 @@ def _open(path: Path) -> sqlite3.Connection:
     """A writing connection to a file that is known to be ours."""
     try:
         _create(path)
+    except (FileExistsError, NotADirectoryError) as reason:
+        raise StateFormatError(
+            f"can't create {path}: {path.parent} is a file, and is to be a directory; move the file "
+            f"away, or name another path"
+        ) from reason
     except OSError as reason:
         raise ConnectError(
             f"can't create {path}: {reason.strerror}; name another path, or make its directory "
