@@ -14,6 +14,7 @@ import ssl
 import threading
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -109,9 +110,25 @@ class SchemaRegistry:
         """Listen no more; what is registered stays."""
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(DEADLINE)
 
-    def register(self, subject: str, schema: Any) -> int:
-        """Register without HTTP, whatever the compatibility, and give the id."""
-        return self._add(subject, {"schema": json.dumps(schema)}).id
+    def register(
+        self, subject: str, schema: Any, references: Mapping[str, tuple[str, int]] | None = None
+    ) -> int:
+        """Register without HTTP, whatever the compatibility, and give the id.
+
+        Args:
+            references: subject and version of each type that the schema takes from others.
+        """
+        body: dict[str, Any] = {"schema": json.dumps(schema)}
+        if references:
+            body["references"] = [
+                {"name": name, "subject": of, "version": version}
+                for name, (of, version) in references.items()
+            ]
+        return self.add(subject, body)
+
+    def add(self, subject: str, body: dict[str, Any]) -> int:
+        """Keep anything as a version of a subject, and give the id."""
+        return self._add(subject, body).id
 
     def guid(self, schema_id: int) -> UUID:
         """The GUID of a schema."""
@@ -232,7 +249,7 @@ class SchemaRegistry:
             schema = same[0]
         else:
             number = len(self._schemas) + 1
-            schema = Schema(number, uuid5(NAMESPACE_URL, body["schema"]), body)
+            schema = Schema(number, uuid5(NAMESPACE_URL, json.dumps(body)), body)
             self._schemas[number] = schema
         versions = self._subjects.setdefault(subject, [])
         if schema not in versions:
@@ -268,7 +285,10 @@ def _valid(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return bool(json.loads(one["schema"]) == json.loads(other["schema"]))
+    try:
+        return bool(json.loads(one["schema"]) == json.loads(other["schema"]))
+    except (KeyError, ValueError):
+        return one == other
 
 
 def _credentials(user: tuple[str, str] | None, token: str | None) -> str | None:

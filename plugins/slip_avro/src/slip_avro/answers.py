@@ -30,6 +30,10 @@ class RegistryError(Exception):
         self.said = said
 
 
+class NoAnswerError(Exception):
+    """There was no answer, and may be one later."""
+
+
 def refusal(url: str, path: str, status: int, found: Any) -> RegistryError | ConnectError:
     """The error for an answer that is not what was asked for.
 
@@ -57,23 +61,19 @@ def refusal(url: str, path: str, status: int, found: Any) -> RegistryError | Con
     return RegistryError(message, status, found["error_code"], said)
 
 
-def unreachable(url: str, error: Exception) -> str:
-    """Why there was no answer.
-
-    Raises:
-        ConnectError: where it is of no use to try again.
-    """
+def no_answer(url: str, error: Exception) -> NoAnswerError | ConnectError:
+    """The error for a question without answer; a ConnectError: to ask again is of no use."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        raise ConnectError(
+        return ConnectError(
             f"The certificate of the schema registry {url} is not trusted "
             f"({error.certificate_error}): set ca_file to who signed it."
-        ) from error
+        )
     if isinstance(error, aiohttp.ClientSSLError) or isinstance(error.__cause__, ssl.SSLError):
-        raise ConnectError(
+        return ConnectError(
             f"No TLS with the schema registry {url} ({error}): write http:// if it takes none."
-        ) from error
+        )
     if isinstance(error, TimeoutError):
-        return "it does not answer"
+        return NoAnswerError("it does not answer")
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError):
-        return f"it does not speak HTTP ({error}); one that takes TLS needs https://"
-    return str(error) or type(error).__name__
+        return NoAnswerError(f"it does not speak HTTP ({error}); one that takes TLS needs https://")
+    return NoAnswerError(str(error) or type(error).__name__)

@@ -25,7 +25,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from slip_avro.answers import NOT_THERE, RegistryError, refusal, unreachable
+from slip_avro.answers import NOT_THERE, NoAnswerError, RegistryError, no_answer, refusal
 from slip_avro.schemas import AvroSchema, parse_schema
 from slip_avro.wire import SchemaRef
 from slipcore.interfaces import ConfigError, ConnectError, DecodeError, SlipError
@@ -90,7 +90,10 @@ class Registry:
             raise ConfigError("A registry takes a username and password, or a token, not both.")
         self.url = str(address.with_user(None)).rstrip("/")
         self.timeout = timeout
-        self._headers = {"Accept": f"{_CONTENT_TYPE}, application/json"}
+        self._headers = {
+            "Accept": f"{_CONTENT_TYPE}, application/json",
+            "Content-Type": _CONTENT_TYPE,
+        }
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
         elif username is not None:
@@ -259,41 +262,45 @@ class Registry:
             ConnectError: it did not answer in time, or not as a registry does.
         """
         deadline = monotonic() + self.timeout
-        url = URL(f"{self.url}/{path}", encoded=True)
-        data = None if body is None else json.dumps(body).encode()
-        headers = {**self._headers, "Content-Type": _CONTENT_TYPE}
-        warned = False
-        async with aiohttp.ClientSession(headers=headers) as session:
-            for pause in _pauses():
+        async with aiohttp.ClientSession(headers=self._headers) as session:
+            for place, pause in enumerate(_pauses()):
                 seconds = max(0.1, min(TRY_SECONDS, deadline - monotonic()))
-                limit = aiohttp.ClientTimeout(total=seconds)
                 try:
-                    async with session.request(
-                        method, url, data=data, timeout=limit, ssl=self._tls
-                    ) as answer:
-                        content = await answer.read()
-                    if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and (
-                        answer.status not in _AGAIN
-                    ):
-                        return _taken(self.url, path, answer.status, content)
-                    reason = f"it answers {answer.status} {answer.reason or ''}".rstrip()
-                except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-                    reason = unreachable(self.url, error)
+                    return await self._ask_once(session, method, path, body, seconds)
+                except NoAnswerError as error:
+                    reason = error
                 if monotonic() + pause >= deadline:
-                    raise ConnectError(
-                        f"The schema registry {self.url} can't be reached: {reason}. It was tried "
-                        f"for {self.timeout:g} s; see that it runs and that registry= is right."
-                    )
-                if not warned:
+                    break
+                if place == 0:
                     logger.warning(
                         "The schema registry %s can't be reached: %s. It is tried for %g s.",
                         self.url,
                         reason,
                         self.timeout,
                     )
-                    warned = True
                 await asyncio.sleep(pause)
-        raise AssertionError("pauses never end")
+        raise ConnectError(
+            f"The schema registry {self.url} can't be reached: {reason}. It was tried for "
+            f"{self.timeout:g} s; see that it runs and that registry= is right."
+        ) from reason
+
+    async def _ask_once(
+        self, session: aiohttp.ClientSession, method: str, path: str, body: Any, seconds: float
+    ) -> Any:
+        try:
+            async with session.request(
+                method,
+                URL(f"{self.url}/{path}", encoded=True),
+                data=None if body is None else json.dumps(body).encode(),
+                timeout=aiohttp.ClientTimeout(total=seconds),
+                ssl=self._tls,
+            ) as answer:
+                content = await answer.read()
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+            raise no_answer(self.url, error) from error
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _AGAIN:
+            raise NoAnswerError(f"it answers {answer.status} {answer.reason or ''}".rstrip())
+        return _taken(self.url, path, answer.status, content)
 
 
 def _taken(url: str, path: str, status: int, content: bytes) -> Any:
