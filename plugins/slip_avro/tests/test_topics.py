@@ -203,6 +203,29 @@ def test_a_header_of_another_topics_schema_is_not_forwarded(
 
 
 @pytest.mark.parametrize(
+    ("header", "match"),
+    [
+        (b"\x07", "the header __value_schema_id names no schema: the first byte is 0x07"),
+        (b"\x00\x00\x00\x00\x01\x0e", "names no schema: it has 6 bytes"),
+    ],
+)
+def test_a_header_that_names_no_schema_is_named(
+    registry: SchemaRegistry, make_app: MakeApp, run: Run, header: bytes, match: str
+) -> None:
+    """With the place of its record."""
+    app = make_app()
+    app.handle(app.topic("orders", codec=AvroCodec(registry=registry.url)))(lambda record: None)
+
+    async def work() -> None:
+        raw = app.topic("orders", codec="raw")
+        await raw(None, b"\x0e", headers=[("__value_schema_id", header)])
+        with pytest.raises(DecodeError, match=rf"orders\[0\]@0 can't be decoded: .*{match}"):
+            await app.stream()
+
+    run(work)
+
+
+@pytest.mark.parametrize(
     ("data", "match"),
     [
         (b"\x00\x00\x00\x00\x01\x0e\x0e", "the bytes are no Order in Avro: 1 are left over"),

@@ -12,7 +12,7 @@ from slip_avro.derive import derive_schema
 from slip_avro.options import AvroOptions, Wire
 from slip_avro.registry import Registered, Registry
 from slip_avro.schemas import AvroSchema, Json, load_schema
-from slip_avro.wire import SchemaRef, header_name, header_ref, pack_ref, unpack_ref
+from slip_avro.wire import ID_BYTES, SchemaRef, header_name, named_ref, pack_ref, unpack_ref
 from slipcore.interfaces import (
     ConfigError,
     ConnectError,
@@ -78,7 +78,7 @@ class AvroCodec(ITopicCodec):
         self._prefix = b""
         self._header: bytes | None = None
         self._write: Write | None = None
-        self._reads: dict[SchemaRef, Read] = {}
+        self._reads: dict[bytes, Read] = {}
         self._plain: Read | None = None
         if self._registry is None and self._schema is not None:
             self._write = self._writer(self._schema)
@@ -182,17 +182,19 @@ class AvroCodec(ITopicCodec):
         """
         if self._plain is not None:
             return self._plain(s, 0)
+        read = self._reads.get(s[:ID_BYTES])
+        if read is not None:
+            return read(s, ID_BYTES)
         ref, start = unpack_ref(s)
-        read = self._reads.get(ref)
-        return (self._known(ref) if read is None else read)(s, start)
+        return self._known(ref)(s, start)
 
     def decode_record(self, record: Record) -> object:
         data: bytes = record.value if self._part == "value" else record.key
         if record.headers and self._plain is None:
-            ref = header_ref(record.headers, self._own_header)
-            if ref is not None:
-                read = self._reads.get(ref)
-                return (self._known(ref) if read is None else read)(data, 0)
+            for name, named in record.headers:
+                if name == self._own_header:
+                    read = self._reads.get(named)
+                    return (self._known(named_ref(name, named)) if read is None else read)(data, 0)
         return self.decode(data)
 
     async def prepare(self, records: Sequence[Record]) -> None:
@@ -214,20 +216,25 @@ class AvroCodec(ITopicCodec):
         data = record.value if self._part == "value" else record.key
         if data is None:
             return None
-        ref = header_ref(record.headers, self._own_header) if record.headers else None
-        return ref if ref is not None else unpack_ref(data)[0]
+        for name, named in record.headers:
+            if name == self._own_header:
+                return named_ref(name, named)
+        return unpack_ref(data)[0]
 
     def _known(self, ref: SchemaRef) -> Read:
-        """What reads values of a schema that is used for the first time.
+        """What reads values of a schema.
 
         Raises:
             UnpreparedError: it is not here.
             DecodeError: there is none.
         """
-        found = self._registry.known(ref) if self._registry is not None else None
-        if found is None:
-            raise UnpreparedError(f"the schema {ref} has not been fetched from the registry")
-        read = self._reads[ref] = self._reader(found)
+        packed = pack_ref(ref)
+        read = self._reads.get(packed)
+        if read is None:
+            found = self._registry.known(ref) if self._registry is not None else None
+            if found is None:
+                raise UnpreparedError(f"the schema {ref} has not been fetched from the registry")
+            read = self._reads[packed] = self._reader(found)
         return read
 
     def _writer(self, schema: AvroSchema) -> Write:

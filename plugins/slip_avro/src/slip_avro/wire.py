@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from slipcore.interfaces import DecodeError, Headers, Part
+from slipcore.interfaces import DecodeError, Part
 
 SchemaRef: TypeAlias = int | UUID
 """What names a schema in a registry: an id or a GUID."""
 
 _ID: Final = 0
 _GUID: Final = 1
-_ID_BYTES: Final = 5
+ID_BYTES: Final = 5
 _GUID_BYTES: Final = 17
 
 
@@ -34,8 +34,8 @@ def unpack_ref(data: bytes) -> tuple[SchemaRef, int]:
         DecodeError: the bytes don't begin so.
     """
     magic = data[0] if data else None
-    if magic == _ID and len(data) >= _ID_BYTES:
-        return int.from_bytes(data[1:_ID_BYTES], "big"), _ID_BYTES
+    if magic == _ID and len(data) >= ID_BYTES:
+        return int.from_bytes(data[1:ID_BYTES], "big"), ID_BYTES
     if magic == _GUID and len(data) >= _GUID_BYTES:
         return UUID(bytes=data[1:_GUID_BYTES]), _GUID_BYTES
     if magic in (_ID, _GUID):
@@ -52,19 +52,16 @@ def header_name(part: Part) -> str:
     return f"__{part}_schema_id"
 
 
-def header_ref(headers: Headers, name: str) -> SchemaRef | None:
-    """What a header names; None: there is no such header.
+def named_ref(header: str, data: bytes) -> SchemaRef:
+    """What a header names.
 
     Raises:
-        DecodeError: there is one, and it names nothing.
+        DecodeError: nothing.
     """
-    for header, data in headers:
-        if header == name:
-            try:
-                ref, end = unpack_ref(data)
-            except DecodeError as error:
-                raise DecodeError(f"the header {name} names no schema: {error}") from error
-            if end != len(data):
-                raise DecodeError(f"the header {name} names no schema: it has {len(data)} bytes")
-            return ref
-    return None
+    try:
+        ref, end = unpack_ref(data)
+    except DecodeError as error:
+        raise DecodeError(f"the header {header} names no schema: {error}") from error
+    if end != len(data):
+        raise DecodeError(f"the header {header} names no schema: it has {len(data)} bytes")
+    return ref
