@@ -5,14 +5,23 @@ STAMP := $(VENV)/.installed
 FLIGHTS ?=
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help test demo demo-clean fmt lint type bench clean
+.PHONY: help test test-offline kafka redis demo demo-clean fmt lint type bench clean
 .DEFAULT_GOAL := help
 
 help: ## list all of this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-test: lint type ## lint, check types, and run the tests
+test: lint type ## lint, check types, and run the tests, on a real Kafka and Redis too
 	$(BIN)/python -m pytest
+
+test-offline: lint type ## the same without the tests that need servers; it says how many
+	$(BIN)/python -m pytest --offline
+
+kafka: $(STAMP) ## run a Kafka to play with until Ctrl-C
+	@$(BIN)/python -m tests.servers kafka
+
+redis: $(STAMP) ## run a Redis to play with until Ctrl-C
+	@$(BIN)/python -m tests.servers redis
 
 demo: $(STAMP) ## join a year of flights with the weather; FLIGHTS=20000 for less
 	$(BIN)/python -m examples.flights $(if $(FLIGHTS),--flights $(FLIGHTS))

@@ -69,6 +69,7 @@ class Kafka(Server):
     Data and ports outlast `stop()` and `kill()`: `start()` goes on where it was.
 
     Args:
+        port: the plain listener's; by default one that is free, as for the others.
         advertised: the `host:port` that clients of the plain listener are sent to once they have
             called, such as a proxy's; by default its own.
     """
@@ -76,9 +77,11 @@ class Kafka(Server):
     user = USER
     password = PASSWORD
 
-    def __init__(self, advertised: str | None = None) -> None:
+    def __init__(self, port: int | None = None, *, advertised: str | None = None) -> None:
         super().__init__("Kafka")
         self._ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
+        if port is not None:
+            self._ports["plain"] = port
         self._advertised = advertised
 
     @property

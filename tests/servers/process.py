@@ -200,12 +200,13 @@ def free_ports(number: int) -> list[int]:
     while len(found) < number:
         # Redis adds 10000 for the bus of a cluster.
         port = random.randrange(10_000, 22_000)
-        if port not in found and all(map(_free, (port, port + 10_000))):
+        if port not in found and all(map(is_free, (port, port + 10_000))):
             found.append(port)
     return found
 
 
-def _free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody on this machine listens on a port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -46,6 +46,7 @@ class Redis(Server):
     Data and port outlast `stop()` and `kill()`: `start()` goes on where it was.
 
     Args:
+        port: by default one that is free.
         password: what clients have to give.
         appendonly: whether what was written outlasts a restart.
         settings: more lines of redis.conf.
@@ -54,6 +55,7 @@ class Redis(Server):
 
     def __init__(
         self,
+        port: int | None = None,
         *,
         password: str | None = None,
         appendonly: bool = True,
@@ -62,7 +64,7 @@ class Redis(Server):
     ) -> None:
         super().__init__("Redis", patience=20.0)
         self.password = password
-        (self.port,) = free_ports(1)
+        self.port = port if port is not None else free_ports(1)[0]
         self._settings = SETTINGS.format(host=HOST, port=self.port) + settings
         if appendonly:
             self._settings += "appendonly yes\n"
@@ -87,7 +89,7 @@ class Redis(Server):
         The answer is as redis-py gives it, with text for bytes.
         """
         client = Client.from_url(
-            self.url, socket_timeout=5.0, decode_responses=True, retry=Retry(NoBackoff(), 0)
+            self.url, socket_timeout=2.0, decode_responses=True, retry=Retry(NoBackoff(), 0)
         )
         with client:
             return client.execute_command(*words)  # type: ignore[no-untyped-call]
