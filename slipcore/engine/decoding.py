@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,19 +29,11 @@ class BatchDecoder:
             self._decode = _by_record(_taker(codec, "value"), _taker(key_codec, "key"))
         else:
             self._decode = _by_bytes(codec.decode, key_codec.decode)
-        self._preparing: asyncio.Future[None] | None = None
-        self._stopped = False
-
-    def stop(self) -> None:
-        """Wait for nothing more: a batch that is not prepared comes again at the next start."""
-        self._stopped = True
-        if self._preparing is not None:
-            self._preparing.cancel()
 
     async def decoded(
         self, records: Sequence[Record]
     ) -> tuple[Sequence[Record], DecodeError | None]:
-        """The records up to the first that can't be decoded, and its error; none after a stop.
+        """The records up to the first that can't be decoded, and its error.
 
         Raises:
             ConnectError: what the records need can't be fetched; they come again.
@@ -52,8 +43,8 @@ class BatchDecoder:
         try:
             return self._decode(records), None
         except UnpreparedError:
-            if not await self._prepared(records):
-                return (), None
+            for codec in self._asked:
+                await codec.prepare(records)
         except Exception:  # it is found below, one by one
             pass
         good: list[Record] = []
@@ -65,27 +56,6 @@ class BatchDecoder:
             except Exception as error:
                 return good, _raised_from(error, f"{type(error).__name__}: {error}", record)
         return good, None
-
-    async def _prepared(self, records: Sequence[Record]) -> bool:
-        """Have the codecs fetch what they need; False where a stop came first."""
-        if self._stopped:
-            return False
-        self._preparing = asyncio.ensure_future(self._prepare(records))
-        try:
-            await self._preparing
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                self._preparing.cancel()
-                raise
-            return False
-        finally:
-            self._preparing = None
-        return True
-
-    async def _prepare(self, records: Sequence[Record]) -> None:
-        for codec in self._asked:
-            await codec.prepare(records)
 
 
 def _raised_from(cause: Exception, reason: str, record: Record) -> DecodeError:

@@ -182,8 +182,6 @@ class SourceStream(PausableStream):
         super().stop()
         if self._reading is not None:  # a read that is cancelled gives its records back
             self._reading.cancel()
-        if self._decoder is not None:
-            self._decoder.stop()
 
     async def iterate(self) -> AsyncGenerator[Record, None]:
         """The records one by one, for a loop outside of an app: one lane, no handler.

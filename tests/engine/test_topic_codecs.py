@@ -108,8 +108,9 @@ def test_who_only_reads_does_not_open_a_codec(make_app: MakeApp) -> None:
     @app.handle(source, sink=[sink])
     async def handler(record: Record) -> str:
         assert "open late-value" not in codec.log
-        await late(record.value)
-        await late(record.value)
+        assert "open in-value" not in codec.log
+        for topic in (late, late, source, source):
+            await topic(None, record.value)
         app.stop()
         return str(record.value)
 
@@ -120,7 +121,7 @@ def test_who_only_reads_does_not_open_a_codec(make_app: MakeApp) -> None:
 
     run(work())
     opened = [entry for entry in codec.log if entry.startswith("open")]
-    assert opened == ["open out-value", "open late-value"]
+    assert opened == ["open out-value", "open late-value", "open in-value"]
 
 
 def test_a_codecs_headers_replace_what_was_given(make_app: MakeApp) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from slip_avro import AvroCodec
 
@@ -156,6 +156,7 @@ def test_bytes_are_read_to_the_last_and_no_further() -> None:
         codec.decode(data + b"\x00\x00")
 
 
+@settings(deadline=None)  # how busy the machine is says nothing
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     """With a DecodeError, whatever fastavro raises."""
@@ -264,6 +265,7 @@ def schemas(draw: st.DrawFn, depth: int = 2) -> tuple[Any, Any]:
     return ["null", schema], st.none() | values
 
 
+@settings(deadline=None)  # how busy the machine is says nothing
 @given(st.data())
 def test_what_is_read_equals_what_was_written(data: st.DataObject) -> None:
     """For every schema and value, logical types included; no byte is left over or missing."""

@@ -153,7 +153,14 @@ def test_an_answer_of_something_else_is_not_that_a_schema_is_missing(
         run(lambda: client.schema(1))
 
 
-@pytest.mark.parametrize(("status", "match"), [(401, "refuses the credentials"), (403, "allow")])
+@pytest.mark.parametrize(
+    ("status", "match"),
+    [
+        (401, "refuses the credentials"),
+        (403, "does not allow this"),
+        (422, "refuses schemas/ids/1"),
+    ],
+)
 def test_who_may_not_ask_is_told_at_once(
     registry: SchemaRegistry, run: Run, status: int, match: str
 ) -> None:
