@@ -8,6 +8,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, Self
 
@@ -111,8 +112,8 @@ class Proxy:
             self._server = await asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
 
     async def _cut(self) -> None:
-        for writer in self._open:
-            _reset(writer)
+        while self._open:
+            _reset(self._open.pop())
 
     async def _drop(self, number: int) -> None:
         self._replies_to_drop = number
@@ -128,6 +129,8 @@ class Proxy:
         self._open.add(client)
         try:
             await self._flowing.wait()
+            if client.transport.is_closing():
+                return
             replies, server = await asyncio.open_connection(host, int(port))
         except OSError:
             self._open.discard(client)
@@ -172,5 +175,7 @@ class Proxy:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     connection = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    if connection is not None:
+        with suppress(OSError):  # the other side may have closed it just now
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     writer.transport.abort()

@@ -81,6 +81,27 @@ def test_hang(proxy: Proxy) -> None:
                 assert client.recv(100) == PONG
 
 
+def test_what_hangs_is_cut(proxy: Proxy, redis: Redis) -> None:
+    """What was held up when its connection is reset never gets to the server."""
+    name = f"proxy:{time.time_ns()}"
+    request = f"INCR {name}\r\n".encode()
+    with connected(proxy) as old:
+        assert ask(old) == PONG
+        proxy.hang()
+        with connected(proxy) as new:
+            for client in (old, new):
+                client.sendall(request)
+            time.sleep(0.1)
+            proxy.cut()
+            proxy.forward()
+            for client in (old, new):
+                with pytest.raises(ConnectionResetError):
+                    client.recv(100)
+    with connected(proxy) as client:
+        assert ask(client) == PONG
+    assert redis.execute("GET", name) is None
+
+
 def test_drop_replies(proxy: Proxy, redis: Redis) -> None:
     """The server has done what it was asked for, and the client hears of a reset alone."""
     name = f"proxy:{time.time_ns()}"
@@ -119,7 +140,7 @@ def test_delay(proxy: Proxy) -> None:
 def test_nobody_behind_it(proxy: Proxy) -> None:
     """While its server is down, who calls is sent away."""
     proxy.target = f"{HOST}:1"
-    with connected(proxy) as client, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connected(proxy) as client:
         client.recv(100)
 
 
