@@ -7,6 +7,7 @@ import csv
 import importlib
 import io
 import json
+import os
 import random
 import shutil
 import signal
@@ -15,7 +16,7 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,13 +24,17 @@ from typing import Any
 
 import pytest
 
+from tests.servers.kafka import Kafka
+from tests.servers.redis import Redis
+
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".demo"
 FLIGHTS = 8_000
 KILLS = 10
 
+Environment = dict[str, str]
 Totals = dict[tuple[str, str], tuple[int, int]]
-MakeJob = Callable[[Path, int], Any]
+MakeJob = Callable[[Path, Path, int], Any]
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +95,15 @@ def plain_kind(row: dict[str, str]) -> str:
 class Demo:
     """The demo as a process of its own that has begun to read."""
 
-    def __init__(self, directory: Path, flights: int = FLIGHTS) -> None:
+    def __init__(
+        self, directory: Path, flights: int = FLIGHTS, backend: Environment | None = None
+    ) -> None:
         command = [sys.executable, "-m", "examples.flights", "--json"]
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("SLIP_")}
         self.process = subprocess.Popen(
             [*command, "--flights", str(flights), "--directory", str(directory)],
             cwd=ROOT,
+            env=kept | (backend or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -116,7 +125,7 @@ class Demo:
 
     def end(self) -> tuple[Totals, str]:
         """The totals that it ended with, and the last thing that it said."""
-        out, said = self.process.communicate(timeout=30)
+        out, said = self.process.communicate(timeout=60)
         assert self.process.returncode == 0, self.first + said
         totals = {(carrier, kind): (n, m) for carrier, kind, n, m in json.loads(out)}
         return totals, (said or self.first).splitlines()[-1]
@@ -143,15 +152,53 @@ def test_totals_are_those_of_a_plain_loop_and_a_finished_run_says_so(
     assert totals == expected
 
 
+@pytest.fixture
+def on_kafka() -> Iterator[Environment]:
+    """Settings that put topics on a broker of the demo's own."""
+    with Kafka() as broker:
+        yield {
+            "SLIP_DEFAULTS__TOPIC": "kafka",
+            "SLIP_BACKENDS__KAFKA__BOOTSTRAP_SERVERS": broker.address,
+            "SLIP_BACKENDS__KAFKA__GROUP_INSTANCE_ID": "demo",
+        }
+
+
+@pytest.fixture
+def on_redis() -> Iterator[Environment]:
+    """Settings that put topics on a Redis of the demo's own."""
+    with Redis() as server:
+        yield {"SLIP_DEFAULTS__TOPIC": "redis", "SLIP_BACKENDS__REDIS__URL": server.url}
+
+
 def test_ten_kills_change_nothing(directory: Path, archive: Path) -> None:
     """Killed at random moments, it goes on where it stopped and ends with the same totals."""
+    kill_ten_times(directory, archive, {}, 0.8)
+
+
+@pytest.mark.servers("kafka")
+def test_ten_kills_change_nothing_on_kafka(
+    directory: Path, archive: Path, on_kafka: Environment
+) -> None:
+    """The same job with its topics on Kafka."""
+    kill_ten_times(directory, archive, on_kafka, 4.0)
+
+
+@pytest.mark.servers("redis")
+def test_ten_kills_change_nothing_on_redis(
+    directory: Path, archive: Path, on_redis: Environment
+) -> None:
+    """The same job with its topics on Redis."""
+    kill_ten_times(directory, archive, on_redis, 2.0)
+
+
+def kill_ten_times(directory: Path, archive: Path, backend: Environment, longest: float) -> None:
     chosen = random.randrange(sys.maxsize)
     print(f"random.Random({chosen})")
     chance = random.Random(chosen)
     killed, went_on, wanted = 0, False, FLIGHTS
     while killed < KILLS or not went_on:
-        demo = Demo(directory, wanted)
-        time.sleep(chance.uniform(0, 0.8))
+        demo = Demo(directory, wanted, backend)
+        time.sleep(chance.uniform(0, longest))
         if demo.kill():
             killed += 1
         else:  # it was through before: more, so that the next one is not
@@ -159,7 +206,7 @@ def test_ten_kills_change_nothing(directory: Path, archive: Path) -> None:
         print(demo.first, end="")
         went_on = went_on or demo.first.startswith("Going on after ")
         assert killed < 5 * KILLS, "it never gets anywhere"
-    totals, said = Demo(directory, wanted).end()
+    totals, said = Demo(directory, wanted, backend).end()
     print(said)
     assert totals == plain_loop(archive, wanted)
 
@@ -187,7 +234,7 @@ def test_totals_do_not_depend_on_which_stream_runs_ahead(
     directory: Path, archive: Path, make_job: MakeJob, late: str, ahead: str, records: int
 ) -> None:
     """One file is fed only when the whole other one is through its binding."""
-    job = make_job(directory, 2_000)
+    job = make_job(directory, directory / "state", 2_000)
     (file,) = [s for b in job.app.bindings for s in b.sources if late == vars(s).get("__name__")]
 
     async def resume_in_the_end() -> None:

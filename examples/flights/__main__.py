@@ -1,6 +1,6 @@
 """Run the job until its flights are counted; start it again to go on where it was stopped.
 
-python -m examples.flights [--flights 20000] [--directory .demo] [--json]
+python -m examples.flights [--flights 20000] [--directory .demo] [--state .demo/state] [--json]
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ def main() -> int:
         prog="python -m examples.flights", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("--flights", type=int, default=FLIGHTS, help="how many of the year")
-    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="for files and state")
+    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="for files")
+    parser.add_argument("--state", type=Path, help="for state; default: state/ in the directory")
     parser.add_argument("--json", action="store_true", help="print the totals for machines")
     arguments = parser.parse_args()
+    state = arguments.state or arguments.directory / "state"
     wanted = min(max(1, arguments.flights), FLIGHTS)
     console = Console(stderr=arguments.json)
     try:
-        return run(arguments.directory, wanted, console, as_json=arguments.json)
+        job = Job(arguments.directory, state, wanted)
+        return run(job, console, as_json=arguments.json)
     except SlipError as error:
         print(error, file=sys.stderr)
         return 1
@@ -43,10 +46,10 @@ def main() -> int:
         return 130
 
 
-def run(directory: Path, wanted: int, console: Console, *, as_json: bool) -> int:
+def run(job: Job, console: Console, *, as_json: bool) -> int:
     """Run the job, say how it ended, and return the exit code."""
     say = partial(console.print, highlight=False, soft_wrap=True)
-    job = Job(directory, wanted)
+    wanted = job.wanted
     began, before = monotonic(), job.done
     try:
         if before >= wanted:

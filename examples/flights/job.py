@@ -47,7 +47,8 @@ class Job:
     """The app, its topics and what it keeps.
 
     Args:
-        directory: for the files that it reads, in `data/`, and its state, in `state/`.
+        directory: for the files that it reads, in `data/`.
+        state: for its state; a slip.toml there, or the environment, chooses other backends.
         wanted: how many flights of the year to count; more than last time goes on from there.
 
     Attributes:
@@ -58,8 +59,8 @@ class Job:
         totals: carrier and kind of weather -> flights, and the minutes that they left late.
     """
 
-    def __init__(self, directory: Path, wanted: int) -> None:
-        config = Config.load(cwd=directory / "state")
+    def __init__(self, directory: Path, state: Path, wanted: int) -> None:
+        config = Config.load(cwd=state)
         self.app = app = App("flights", config=config, limits=Limits(commit=0.25))
         self.conditions = app.cache("conditions")
         self.reached = app.cache("reached")
