@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
-
 from slip_kafka import membership
 from slip_kafka.topic import KafkaTopic
+
 from slipcore.interfaces import ConnectError, Out, SourceError
 from slipcore.testing import MakeTopic, Reader
 from slipcore.testing.reader import numbered, send, unique
@@ -318,6 +318,7 @@ def test_records_that_were_deleted(
     run(scenario())
 
 
+@pytest.mark.servers("kafka")
 def test_a_broker_that_hangs(
     make_topic: Callable[..., Any], name: str, group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +348,7 @@ def test_a_broker_that_hangs(
         run(scenario(broker))
 
 
+@pytest.mark.servers("kafka")
 def test_a_broker_that_restarts(make_topic: Callable[..., Any], name: str, group: str) -> None:
     """Who waits for records gets those that come after it."""
 

@@ -19,7 +19,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 
-from slip_kafka.connecting import translated
+from slip_kafka.failures import translated
 from slip_kafka.settings import consumer_arguments, membership_settings
 from slipcore.interfaces import ConnectError, SlipError, SourceError
 

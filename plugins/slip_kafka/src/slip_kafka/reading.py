@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,16 +20,19 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
-from slip_kafka.connecting import translated
+from slip_kafka.failures import translated
 from slip_kafka.membership import Member
 from slipcore.interfaces import (
     READ_FROM_END,
     READ_FROM_START,
     Assignment,
+    ConnectError,
     Positions,
     Record,
     SourceError,
 )
+
+logger = logging.getLogger(__name__)
 
 FETCH_MS: Final = 60_000
 """How long a fetch waits for records; then it is asked again."""
@@ -60,6 +64,13 @@ class _Change:
     done: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Whether the client gets over it, or says it of a position that it was not given yet."""
+    if isinstance(error, (ConsumerStoppedError, NoOffsetForPartitionError)):
+        return True
+    return isinstance(error, KafkaError) and bool(error.retriable)
 
 
 class Reader:
@@ -150,7 +161,11 @@ class Reader:
             added: dict[int, int | None] = {}
             if change.added:
                 places = [TopicPartition(self.topic, p) for p in sorted(change.added)]
-                offsets = await member.committed(places)
+                try:
+                    offsets = await member.committed(places)
+                except ConnectError as error:
+                    await self._wait_for_brokers(error)
+                    continue
                 added = {p: None if o is None else o - 1 for p, o in offsets.items()}
                 if not self._changes or self._changes[0] is not change:
                     continue
@@ -163,13 +178,22 @@ class Reader:
                 total=change.total,
             )
 
+    async def _wait_for_brokers(self, error: ConnectError) -> None:
+        logger.warning("The topic %s waits for its brokers: %s.", self.topic, error)
+        await asyncio.sleep(RETRY_SECONDS)
+
     async def accept(self, assignment: Assignment, positions: Positions) -> None:
         change = self._changes[0] if self._changes else None
         if change is None or change.epoch != assignment.epoch:
             return
         try:
-            if change.added:
-                await self._place_added(change, assignment, positions)
+            while change.added and change in self._changes:
+                try:
+                    await self._place_added(change, assignment, positions)
+                except ConnectError as error:
+                    await self._wait_for_brokers(error)
+                else:
+                    break
         finally:
             if self._changes and self._changes[0] is change:
                 self._changes.popleft()
@@ -301,22 +325,18 @@ class Reader:
                 batches: Mapping[TopicPartition, Any] = await member.consumer.getmany(
                     *places, timeout_ms=timeout_ms, max_records=at_most
                 )
-        except SourceError as error:
+        except (SourceError, ConnectError) as error:
             cause = error.__cause__
             if isinstance(cause, OffsetOutOfRangeError):
                 raise self._out_of_range(*next(iter(cause.args[0].items()))) from cause
-            if isinstance(cause, (ConsumerStoppedError, NoOffsetForPartitionError)) or (
-                isinstance(cause, KafkaError) and cause.retriable
-            ):
-                await asyncio.sleep(RETRY_SECONDS)
-                return False  # the client goes on by itself, or is being replaced
-            raise
+            if isinstance(error, SourceError) and not _passes(cause):
+                raise
+            await asyncio.sleep(RETRY_SECONDS)  # the client goes on by itself, or is replaced
+            return False
         for place, batch in batches.items():
             if place.partition in self._placed:  # what is placed anew comes from its new place
                 self._fetched += [
-                    Record(
-                        r.value, r.key, r.topic, r.partition, r.offset, r.timestamp, r.headers
-                    )
+                    Record(r.value, r.key, r.topic, r.partition, r.offset, r.timestamp, r.headers)
                     for r in batch
                 ]
         return bool(batches)
