@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FLIGHTS ?=
+BACKEND ?=
+DEMO := $(BIN)/python -m examples.flights
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: help test test-offline kafka redis demo demo-clean fmt lint type bench clean
@@ -23,11 +25,13 @@ kafka: $(STAMP) ## run a Kafka to play with until Ctrl-C
 redis: $(STAMP) ## run a Redis to play with until Ctrl-C
 	@$(BIN)/python -m tests.servers redis
 
-demo: $(STAMP) ## join a year of flights with the weather; FLIGHTS=20000 for less
-	$(BIN)/python -m examples.flights $(if $(FLIGHTS),--flights $(FLIGHTS))
+demo: $(STAMP) ## join a year of flights with the weather; FLIGHTS=20000 for less, BACKEND=kafka|redis
+	@$(if $(BACKEND),rm -rf .demo/$(BACKEND))
+	$(if $(BACKEND),$(BIN)/python -m tests.servers $(BACKEND)) $(DEMO) \
+		$(if $(FLIGHTS),--flights $(FLIGHTS)) $(if $(BACKEND),--state .demo/$(BACKEND))
 
 demo-clean: ## forget how far the demo has come
-	rm -rf .demo/state
+	rm -rf .demo/state .demo/kafka .demo/redis
 
 fmt: $(STAMP) ## format
 	$(BIN)/ruff check --fix --exit-zero --quiet

@@ -1,8 +1,13 @@
-"""Start a server for a person: `python -m tests.servers kafka`, or `redis`; Ctrl-C ends it."""
+"""Start a server for a person: `python -m tests.servers kafka`, or `redis`; Ctrl-C ends it.
+
+With a command behind it the server lives as long as that one, whose topics are on it.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 import time
 from types import FrameType
@@ -38,28 +43,49 @@ END = "Ctrl-C ends it, and what it holds is gone then."
 
 
 def main(words: list[str]) -> int:
-    """Run the server that the one word names until it is interrupted or ends by itself."""
-    if words == ["kafka"]:
-        server: Server = Kafka(KAFKA_PORT if is_free(KAFKA_PORT) else None)
-        about = ABOUT_KAFKA
-    elif words == ["redis"]:
-        server = Redis(REDIS_PORT if is_free(REDIS_PORT) else None)
-        about = ABOUT_REDIS
-    else:
+    """Run the server that the first word names until it is interrupted or ends by itself."""
+    name, *command = words or [""]
+    if name not in ("kafka", "redis"):
         print("Name the server to start: python -m tests.servers kafka, or redis.", file=sys.stderr)
         return 2
+    port = KAFKA_PORT if name == "kafka" else REDIS_PORT
+    given = port if is_free(port) else None
+    server = Kafka(given) if name == "kafka" else Redis(given)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with server:
-            print(about.format(server=server, version=KAFKA) + END, flush=True)
-            while server.running:
-                time.sleep(0.5)
-            print(f"{server.title} has ended. {server.log_tail()}", file=sys.stderr)
+            return _run(command, _settings(name, server)) if command else _wait(name, server)
     except KeyboardInterrupt:
         return 0
     except ServerError as error:
         print(error, file=sys.stderr)
     return 1
+
+
+def _wait(name: str, server: Server) -> int:
+    about = ABOUT_KAFKA if name == "kafka" else ABOUT_REDIS
+    print(about.format(server=server, version=KAFKA) + END, flush=True)
+    while server.running:
+        time.sleep(0.5)
+    print(f"{server.title} has ended. {server.log_tail()}", file=sys.stderr)
+    return 1
+
+
+def _run(command: list[str], settings: dict[str, str]) -> int:
+    process = subprocess.Popen(command, env=os.environ | settings)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # the command has got it too, and ends in order
+        return process.wait()
+
+
+def _settings(name: str, server: Kafka | Redis) -> dict[str, str]:
+    """What puts the topics of a command on the server."""
+    if isinstance(server, Kafka):
+        address = {"SLIP_BACKENDS__KAFKA__BOOTSTRAP_SERVERS": server.address}
+    else:
+        address = {"SLIP_BACKENDS__REDIS__URL": server.url}
+    return {"SLIP_DEFAULTS__TOPIC": name, **address}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
