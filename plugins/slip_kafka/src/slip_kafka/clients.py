@@ -1,0 +1,92 @@
+"""Producers of aiokafka: started with patience, and got rid of in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from slip_kafka.reaching import reach
+from slip_kafka.settings import KafkaTopicOptions, producer_arguments
+
+logger = logging.getLogger(__name__)
+
+DISCARD_SECONDS: Final = 4.0
+"""How long a producer may take to be gone, all in all."""
+
+STEP_SECONDS: Final = 0.05
+"""Between two looks whether what it has begun has ended."""
+
+
+async def started(options: KafkaTopicOptions, patience: float) -> AIOKafkaProducer:
+    """Start a producer, as soon as there is a broker.
+
+    Args:
+        patience: seconds to wait for a broker.
+
+    Raises:
+        ConnectError: none answered in time, or one refused what was asked.
+        KafkaError: the cluster does not give what a producer needs.
+    """
+    deadline = asyncio.get_running_loop().time() + patience
+    while True:
+        left = deadline - asyncio.get_running_loop().time()
+        await reach(options, max(left, 0.1))
+        producer = AIOKafkaProducer(**producer_arguments(options))
+        try:
+            await producer.start()
+        except BaseException as error:
+            await discard(producer)
+            if not (isinstance(error, KafkaError) and error.retriable and left > 0):
+                raise
+        else:
+            return producer
+
+
+async def discard(producer: AIOKafkaProducer) -> None:
+    """Get rid of a producer and of all that it has not sent; never hangs.
+
+    Its own `stop()` waits for what will never be acknowledged: an idempotent producer does not
+    give up a batch, https://github.com/aio-libs/aiokafka/issues/1101.
+    """
+    transports = [
+        connection._writer.transport
+        for connection in producer.client._conns.values()
+        if connection._writer is not None
+    ]
+    try:
+        async with asyncio.timeout(DISCARD_SECONDS):
+            with suppress(Exception):
+                await _stop(producer)
+    except TimeoutError:
+        logger.warning("A producer of aiokafka did not end within %g s.", DISCARD_SECONDS)
+    finally:
+        producer._closed = True
+        for transport in transports:
+            transport.abort()
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+    await producer.client.close()
+    # What is on its way waits for news of the cluster, which nobody brings any more.
+    while sender is not None and not sender.done():
+        news = producer.client._md_update_fut
+        if news is not None and not news.done():
+            news.set_result(False)
+        await asyncio.wait((sender,), timeout=STEP_SECONDS)
+    accumulator = producer._message_accumulator
+    for batch in (*accumulator._pending_batches, *_queued(accumulator)):
+        batch.future.cancel()
+    await producer.stop()
+
+
+def _queued(accumulator: object) -> list[object]:
+    queues = accumulator._batches.values()  # type: ignore[attr-defined]
+    return [batch for queue in queues for batch in queue]
