@@ -6,6 +6,7 @@ import asyncio
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from slipcore.choice import Choice, choose
@@ -19,6 +20,7 @@ from slipcore.interfaces import (
     ICodec,
     IStateStore,
     Key,
+    StateError,
 )
 from slipcore.keys import bounds, decode_key, encode_key, prefix_range
 from slipcore.resources import make_codec, named_codec
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 HOT_VALUES: Final = 10_000
 """Decoded values that a cache keeps for the next read."""
+
+_DELETED_TOGETHER: Final = 10_000
+"""Keys in one write while a whole cache is forgotten."""
 
 _MISSING: Final = object()
 
@@ -51,8 +56,11 @@ class Cache(ICache):
     Writes are visible at once; in a handler they are durable with its record, elsewhere at once.
     Keys are kept in order: bools, numbers by value, strings, bytes, tuples.
 
+    `read_opt` and `write_opt` of its methods are accepted as hints too. What only one backend can
+    do is done with its own object, `db`.
+
     Args:
-        path: its name; on sqlite a namespace in the app's database.
+        path: its name; on sqlite a namespace in the app's database, on rocks a directory.
         options, column_families, access_type, target_table_size, number_of_locks: accepted by
             every backend as hints; none makes it forget.
         backend: the backend's name, over all configuration.
@@ -142,6 +150,52 @@ class Cache(ICache):
         self._opened = None
         self._release()
 
+    @property
+    def db(self) -> Any:
+        """The backend's own database object: on rocks the `rocksdict.Rdict`.
+
+        Its keys and values are encoded. What is done through it is no part of a generation: it is
+        neither undone nor written with positions, and values that were read before may be given
+        again.
+
+        Raises:
+            StateError: the backend has none.
+        """
+        return self._space().store.database(self.name)
+
+    def path(self) -> str:
+        """Where its database is; its name where the backend has no place of its own for it."""
+        return str(self._ask_database("path", default=self.name))
+
+    def flush(self, wait: bool = True) -> None:
+        """Have the backend write what it holds in memory to its tables, where it has such.
+
+        What was put outlives the process without it.
+        """
+        self._ask_database("flush", wait)
+
+    def flush_wal(self, sync: bool = True) -> None:
+        """Have the backend write its log, to the disk itself with `sync`, where it has one."""
+        self._ask_database("flush_wal", sync)
+
+    def _ask_database(self, method: str, *args: Any, default: Any = None) -> Any:
+        try:
+            asked = getattr(self.db, method, None)
+        except StateError:
+            return default
+        return default if asked is None else asked(*args)
+
+    def destroy(self, options: Any = None) -> None:
+        """Forget all keys, and close it; what sources have reached stays as it is.
+
+        Args:
+            options: a hint.
+        """
+        found = self._scan(None, None, False)
+        while page := [key for key, _ in islice(found, _DELETED_TOGETHER)]:
+            self._forget(page)
+        self.close()
+
     def __enter__(self) -> Cache:
         return self
 
@@ -165,7 +219,7 @@ class Cache(ICache):
     def __delitem__(self, key: Key) -> None:
         self.delete(key)
 
-    def get(self, key: Any, default: Any = None) -> Any:
+    def get(self, key: Any, default: Any = None, read_opt: Any = None) -> Any:
         """The value of a key, or `default`; for a list of keys the list of their values."""
         if isinstance(key, list):
             return [self.get(k, default) for k in key]
@@ -179,7 +233,16 @@ class Cache(ICache):
             return default
         return self._decoded(space, encoded, data)
 
-    def put(self, key: Key, value: Any) -> None:
+    def key_may_exist(
+        self, key: Key, fetch: bool = False, read_opt: Any = None
+    ) -> bool | tuple[bool, Any]:
+        """Whether a key is there, which is known for sure; with `fetch` its value too, or None."""
+        if not fetch:
+            return key in self
+        value = self.get(key, _MISSING)
+        return (False, None) if value is _MISSING else (True, value)
+
+    def put(self, key: Key, value: Any, write_opt: Any = None) -> None:
         """Store a value.
 
         Raises:
@@ -191,17 +254,23 @@ class Cache(ICache):
         space.put(encoded, self._encoded(key, value))
         self._keep_hot(space, encoded, value)
 
-    def delete(self, key: Key) -> None:
+    def delete(self, key: Key, write_opt: Any = None) -> None:
         """Forget a key; one that is not there is ignored."""
         space = self._space()
         encoded = encode_key(key)
         space.put(encoded, None)
         space.hot.pop(encoded, None)
 
-    def delete_range(self, begin: Key, end: Key) -> None:
-        """Forget the keys from `begin` up to, not including, `end`."""
-        for key in list(self._scan(bounds(begin)[0], bounds(end)[0], False)):
-            self.delete(decode_key(key[0]))
+    def delete_range(self, begin: Key, end: Key, write_opt: Any = None) -> None:
+        """Forget the keys from `begin` up to, not including, `end`: all of them or none."""
+        self._forget([key for key, _ in self._scan(bounds(begin)[0], bounds(end)[0], False)])
+
+    def _forget(self, encoded: list[bytes]) -> None:
+        space = self._space()
+        with self.transaction():
+            for key in encoded:
+                space.put(key, None)
+                space.hot.pop(key, None)
 
     async def aget(self, key: Key, default: Any = None) -> Any:
         """`get` without blocking the loop."""
@@ -230,13 +299,18 @@ class Cache(ICache):
     # --- in order -------------------------------------------------------------------------
 
     def items(
-        self, backwards: bool = False, from_key: Key | None = None, *, prefix: Key | None = None
+        self,
+        backwards: bool = False,
+        from_key: Key | None = None,
+        read_opt: Any = None,
+        prefix: Key | None = None,
     ) -> Iterator[tuple[Any, Any]]:
         """Keys and values in the order of keys.
 
         Args:
             backwards: from the last to the first.
             from_key: begin at this key, or at the next there is in that direction.
+            read_opt: a hint.
             prefix: only strings (or bytes) that begin so, or tuples that begin with these.
         """
         start, end = prefix_range(prefix) if prefix is not None else (None, None)
@@ -250,17 +324,25 @@ class Cache(ICache):
             yield decode_key(key), self._values.decode(value)
 
     def keys(
-        self, backwards: bool = False, from_key: Key | None = None, *, prefix: Key | None = None
+        self,
+        backwards: bool = False,
+        from_key: Key | None = None,
+        read_opt: Any = None,
+        prefix: Key | None = None,
     ) -> Iterator[Any]:
         """The keys in order; arguments as for `items`."""
-        for key, _ in self.items(backwards, from_key, prefix=prefix):
+        for key, _ in self.items(backwards, from_key, read_opt, prefix):
             yield key
 
     def values(
-        self, backwards: bool = False, from_key: Key | None = None, *, prefix: Key | None = None
+        self,
+        backwards: bool = False,
+        from_key: Key | None = None,
+        read_opt: Any = None,
+        prefix: Key | None = None,
     ) -> Iterator[Any]:
         """The values in the order of their keys; arguments as for `items`."""
-        for _, value in self.items(backwards, from_key, prefix=prefix):
+        for _, value in self.items(backwards, from_key, read_opt, prefix):
             yield value
 
     # --- together -------------------------------------------------------------------------

@@ -357,6 +357,20 @@ class IStateStore(ABC):
     def close(self) -> None:
         """Give up all spaces. May be called twice."""
 
+    def database(self, space: str) -> Any:
+        """The client library's own object for the database that a space is in.
+
+        What is done through it is no part of a generation: it is neither undone nor written with
+        positions, and a cache may go on giving the values that it has read before.
+
+        Raises:
+            StateError: the backend has no such object.
+        """
+        raise StateError(
+            f"the state {space} is in a {type(self).__name__}, which has no database object to be "
+            f"had: use the methods of the cache, or a backend that has one"
+        )
+
     async def aget(self, space: str, key: bytes) -> bytes | None:
         return self.get(space, key)
 
