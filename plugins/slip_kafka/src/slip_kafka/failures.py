@@ -62,6 +62,10 @@ _REASONS: Final[Mapping[type[Exception], str]] = {
     errors.InconsistentGroupProtocolError: "the group's members share partitions in another way; "
     "set partition_assignment_strategy as they do",
     errors.UnsupportedCodecError: "its compression is not known here; pip install cramjam",
+    errors.UnknownError: "the broker refuses them for a reason that the client does not know, such "
+    "as outputs without a key for a compacted topic; see its log",
+    errors.InvalidTimestampError: "the broker does not take their timestamps, in ms since 1970; "
+    "see message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic",
     errors.CorruptRecordException: "the checksum of a record is wrong: it is damaged on disk or on "
     "its way",
 }

@@ -27,3 +27,13 @@ def register_sources(register: Register) -> None:
 @hookimpl
 def register_sinks(register: Register) -> None:
     _register_topics(register)
+
+
+@hookimpl
+def register_checkpoint_stores(register: Register) -> None:
+    register(
+        "kafka",
+        "slip_kafka.checkpoints:open_checkpoint_store",
+        options="slip_kafka.settings:KafkaCheckpointOptions",
+        summary="checkpoints in a compacted topic",
+    )

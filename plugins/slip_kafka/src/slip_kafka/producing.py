@@ -15,9 +15,9 @@ from random import randrange
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from slip_kafka.batches import Batch, codec_of
 from slip_kafka.clients import discard, started
 from slip_kafka.failures import reason_of
 from slip_kafka.settings import KafkaTopicOptions
@@ -37,60 +37,20 @@ SETTLE_SECONDS: Final = 1.0
 _BYTES: Final = (bytes, type(None))
 
 
-class _Batch:
-    """Outputs for one partition that are sent together.
-
-    Attributes:
-        numbers: the place of each output among all that were handed over.
-        size: bytes of memory that they take.
-        born: when the first one was added, in the loop's time.
-        due: somebody flushes, or it has waited long enough.
-        acknowledged: the broker has it.
-        done: resolved when it is acknowledged or given up.
-    """
-
-    __slots__ = (
-        "acknowledged",
-        "born",
-        "builder",
-        "done",
-        "due",
-        "numbers",
-        "outputs",
-        "partition",
-        "size",
-    )
-
-    def __init__(self, partition: int, builder: BatchBuilder) -> None:
-        loop = asyncio.get_running_loop()
-        self.partition = partition
-        self.builder = builder
-        self.outputs: list[Out] = []
-        self.numbers: list[int] = []
-        self.size = 0
-        self.born = loop.time()
-        self.due = False
-        self.acknowledged = False
-        self.done: asyncio.Future[None] = loop.create_future()
-
-    def settle(self) -> None:
-        """Tell those who wait for it that there is nothing to wait for any more."""
-        if not self.done.done():
-            self.done.set_result(None)
-
-
 class _Run:
     """Everything that is handed over between two failures.
 
     Attributes:
         error: why something of it is not durable.
-        lost: the outputs that are not, in order, once somebody has been told.
+        given_up: nothing of it is on its way any more.
+        lost: the outputs that are not durable, in order, once somebody has been told.
     """
 
-    __slots__ = ("error", "lost")
+    __slots__ = ("error", "given_up", "lost")
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
+        self.given_up = False
         self.lost: list[Out] | None = None
 
 
@@ -107,7 +67,7 @@ class Producer:
         self._topic = topic
         self._options = options
         self._count = partitions
-        self._codec = _codec(options.compression_type)
+        self._codec = codec_of(options.compression_type)
         self._patience = options.delivery_timeout_ms / 1000
         # A record that is surely small enough, whatever its length takes to be written.
         self._small = options.max_request_size - DefaultRecordBatchBuilder.estimate_size_in_bytes(
@@ -117,9 +77,9 @@ class Producer:
         self._number = 0
         self._bytes = 0
         self._sticky = randrange(partitions)
-        self._filling: dict[int, _Batch] = {}
-        self._full: defaultdict[int, deque[_Batch]] = defaultdict(deque)
-        self._live: dict[_Batch, None] = {}
+        self._filling: dict[int, Batch] = {}
+        self._full: defaultdict[int, deque[Batch]] = defaultdict(deque)
+        self._live: dict[Batch, None] = {}
         self._sending: dict[int, asyncio.Task[None]] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self._client: asyncio.Task[AIOKafkaProducer] | None = None
@@ -145,8 +105,7 @@ class Producer:
                 (output,),
             )
         size = len(value or b"") + len(key or b"")
-        headers = output.headers
-        if headers or size > self._small:
+        if output.headers or size > self._small:
             size = self._check_size(output)
         if partition is None:
             partition = self._sticky if key is None else partition_for(key, self._count)
@@ -156,10 +115,19 @@ class Producer:
                 f"{self._count - 1}",
                 (output,),
             )
+        if self._bytes >= MAX_BYTES and self._run.given_up:
+            raise SinkError(
+                f"the topic {self._topic} takes no more: outputs before this one were lost, and "
+                "flush() has not been called to say which",
+                (output,),
+            )
         batch = self._filling.get(partition)
-        if batch is None or not _append(batch, output):
-            batch = self._next_batch(partition, batch)
-            _append(batch, output)
+        try:
+            if batch is None or not batch.add(output):
+                batch = self._next_batch(partition, batch)
+                batch.add(output)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._malformed(output) from error
         batch.outputs.append(output)
         batch.numbers.append(self._number)
         self._number += 1
@@ -174,12 +142,8 @@ class Producer:
             size: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(
                 output.key, output.value, list(output.headers)
             )
-        except (TypeError, ValueError, AttributeError) as error:
-            raise SinkError(
-                f"the topic {self._topic} takes headers that are pairs of a str and bytes, not "
-                f"{output.headers!r}",
-                (output,),
-            ) from error
+        except (TypeError, ValueError) as error:
+            raise self._malformed(output) from error
         if size > self._options.max_request_size:
             raise SinkError(
                 f"an output of {size} bytes is too large for the topic {self._topic}: "
@@ -189,13 +153,23 @@ class Producer:
             )
         return size
 
-    def _next_batch(self, partition: int, full: _Batch | None) -> _Batch:
+    def _malformed(self, output: Out) -> SinkError:
+        return SinkError(
+            f"the topic {self._topic} takes headers that are pairs of a str and bytes, and a "
+            f"timestamp in ms, an int or None, not {output.headers!r} and {output.timestamp!r}",
+            (output,),
+        )
+
+    def _next_batch(self, partition: int, full: Batch | None) -> Batch:
         if full is not None:
             self._full[partition].append(full)
+            self._leave(partition)
             self._pump(partition)
-        batch = _Batch(partition, BatchBuilder(self._options.max_batch_size, self._codec))
+        batch = Batch(partition, self._options.max_batch_size, self._codec)
         self._filling[partition] = batch
         self._live[batch] = None
+        if self._run.given_up:
+            batch.settle()
         loop = asyncio.get_running_loop()
         if self._linger is None:
             self._linger = loop.call_later(self._options.linger_ms / 1000, self._ripen)
@@ -238,13 +212,17 @@ class Producer:
             batch = full.popleft()
         elif partition in self._filling and self._filling[partition].due:
             batch = self._filling.pop(partition)
-            if partition == self._sticky:
-                self._sticky = (partition + 1) % self._count
+            self._leave(partition)
         else:
             return
         self._sending[partition] = asyncio.ensure_future(self._deliver(batch, self._run))
 
-    async def _deliver(self, batch: _Batch, run: _Run) -> None:
+    def _leave(self, partition: int) -> None:
+        """Outputs without a key go to the next partition once a batch is closed."""
+        if partition == self._sticky:
+            self._sticky = (partition + 1) % self._count
+
+    async def _deliver(self, batch: Batch, run: _Run) -> None:
         partition = batch.partition
         batch.builder.close()
         try:
@@ -354,8 +332,10 @@ class Producer:
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
+        self._run.given_up = True
         for batch in self._live:
             batch.settle()
+        self._make_room()
         if client is not None:
             self._in_background(_end(client))
 
@@ -374,7 +354,6 @@ class Producer:
         await self._abandon()
         while self._background:
             await asyncio.wait(tuple(self._background))
-        self._make_room()
 
 
 async def _end(client: asyncio.Task[AIOKafkaProducer]) -> None:
@@ -382,19 +361,3 @@ async def _end(client: asyncio.Task[AIOKafkaProducer]) -> None:
     await asyncio.gather(client, return_exceptions=True)
     if not client.cancelled() and client.exception() is None:
         await discard(client.result())
-
-
-def _append(batch: _Batch, output: Out) -> bool:
-    """Add an output to what will be sent, if there is room."""
-    added = batch.builder.append(
-        timestamp=output.timestamp,
-        key=output.key,
-        value=output.value,
-        headers=list(output.headers),
-    )
-    return added is not None
-
-
-def _codec(compression_type: str | None) -> int:
-    codec: int = getattr(DefaultRecordBatch, f"CODEC_{(compression_type or 'none').upper()}")
-    return codec

@@ -234,7 +234,7 @@ class KafkaTopicOptions(KafkaConnection, kw_only=True, forbid_unknown_fields=Tru
         self._check_refused()
         self._check_reading()
         self._check_writing()
-        check_creation(self.partitions, self.replication_factor)
+        _check_creation(self.partitions, self.replication_factor)
 
     @property
     def acks_all(self) -> bool:
@@ -284,6 +284,28 @@ class KafkaTopicOptions(KafkaConnection, kw_only=True, forbid_unknown_fields=Tru
                 f"max_batch_size ({self.max_batch_size}) is to be no more than max_request_size "
                 f"({self.max_request_size}): brokers refuse what is larger"
             )
+
+
+class KafkaCheckpointOptions(KafkaConnection, kw_only=True, forbid_unknown_fields=True):
+    """The settings of checkpoints on Kafka; a save may take `connect_timeout` too."""
+
+    topic: str | None = None
+    """The compacted topic that holds them; None: the app's name and "-checkpoints"."""
+    replication_factor: int | None = None
+    """How many brokers have it, if it is created; None: as it is set there."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_creation(None, self.replication_factor)
+
+    def of_topic(self) -> KafkaTopicOptions:
+        """How the topic is written."""
+        connection = {
+            field.name: getattr(self, field.name)
+            for field in msgspec.structs.fields(KafkaConnection)
+        }
+        patience = int(self.connect_timeout * 1000)
+        return KafkaTopicOptions(**connection, linger_ms=0, delivery_timeout_ms=patience)
 
 
 def client_arguments(options: KafkaConnection) -> dict[str, Any]:
@@ -338,12 +360,7 @@ def membership_settings(options: KafkaTopicOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in (*connection, *names)}
 
 
-def check_creation(partitions: int | None, replication_factor: int | None) -> None:
-    """See that a topic can be created so.
-
-    Raises:
-        ValueError: it can't.
-    """
+def _check_creation(partitions: int | None, replication_factor: int | None) -> None:
     for name, given in (("partitions", partitions), ("replication_factor", replication_factor)):
         if given is not None and given < 1:
             raise ValueError(f"{name} is at least 1, not {given}")
