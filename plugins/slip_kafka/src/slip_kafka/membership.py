@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -232,7 +233,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         wanted = list(partitions)
         consumer = self.consumer
         found = await self._request(
-            asyncio.gather(*(consumer.committed(partition) for partition in wanted)),
+            lambda: asyncio.gather(*(consumer.committed(partition) for partition in wanted)),
             "ask for the positions of",
         )
         return {p.partition: offset for p, offset in zip(wanted, found, strict=True)}
@@ -250,21 +251,30 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
     ) -> dict[TopicPartition, int]:
         if not partitions:
             return {}
-        asking = getattr(self.consumer, method)(list(partitions))
-        return dict(await self._request(asking, "ask for the offsets of"))
+        ask = partial(getattr(self.consumer, method), list(partitions))
+        return dict(await self._request(ask, "ask for the offsets of"))
 
-    async def _request(self, asking: Any, doing: str) -> Any:
+    async def _request(self, ask: Callable[[], Awaitable[Any]], doing: str) -> Any:
         """What a request gives, or why it does not, in bounded time."""
-        task = asyncio.ensure_future(asking)
-        try:
-            with translated(SourceError, f"{doing} the consumer group {self.group}"):
-                async with asyncio.timeout(REQUEST_SECONDS):
-                    return await task
-        except TimeoutError as error:
+        # Where the loop ends it has stopped the client's tasks, and nothing is answered any more.
+        client: asyncio.Task[None] = self.consumer._coordinator._coordination_task
+        answer: asyncio.Future[Any] | None = None
+        if not client.done():
+            answer = asyncio.ensure_future(ask())
+            try:
+                await asyncio.wait(
+                    (answer, client), timeout=REQUEST_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                answer.cancel()
+        if answer is None or not answer.done():
+            why = "its client has ended" if client.done() else f"no answer in {REQUEST_SECONDS:g} s"
             raise ConnectError(
-                f"can't {doing} the consumer group {self.group}: no answer within "
-                f"{REQUEST_SECONDS:g} s; see that its brokers are there"
-            ) from error
+                f"can't {doing} the consumer group {self.group}: {why}; see that its brokers are "
+                "there"
+            )
+        with translated(SourceError, f"{doing} the consumer group {self.group}"):
+            return answer.result()
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the offsets that the group goes on at.
@@ -287,7 +297,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
 
     async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         try:
-            await self._request(self.consumer.commit(dict(offsets)), "commit to")
+            await self._request(lambda: self.consumer.commit(dict(offsets)), "commit to")
         except SourceError as error:
             if not isinstance(error.__cause__, (CommitFailedError, IllegalStateError)):
                 raise
@@ -392,7 +402,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
 async def _stop(consumer: AIOKafkaConsumer) -> None:
     """Leave the group, in bounded time: the client's own stop may wait for a dead coordinator."""
     stopping = asyncio.ensure_future(consumer.stop())
-    done, _ = await asyncio.wait((stopping,), timeout=STOP_SECONDS)
+    ended = consumer._coordinator is not None and consumer._coordinator._coordination_task.done()
+    done, _ = await asyncio.wait((stopping,), timeout=0.0 if ended else STOP_SECONDS)
     if done:
         if not stopping.cancelled() and (error := stopping.exception()) is not None:
             logger.debug("A consumer did not stop in order: %r", error)
