@@ -1,13 +1,20 @@
-"""What a plain aiokafka client sees, and how a test runs its coroutine."""
+"""How a test writes a topic, and what a plain aiokafka client sees of it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
+from slip_kafka.connecting import open_topic
+from slip_kafka.producing import Producer
+from slip_kafka.settings import KafkaTopicOptions
+
+from slipcore.interfaces import Out
 
 T = TypeVar("T")
 
@@ -20,6 +27,32 @@ def run(work: Coroutine[Any, Any, T], seconds: float = 60.0) -> T:
             return await work
 
     return asyncio.run(limited())
+
+
+@asynccontextmanager
+async def producer(address: str, name: str, **settings: Any) -> AsyncIterator[Producer]:
+    """A producer for a topic that is made; it is closed in bounded time."""
+    options = KafkaTopicOptions(bootstrap_servers=address, **{"partitions": 1, **settings})
+    made = Producer(name, options, await open_topic(name, options))
+    try:
+        yield made
+    finally:
+        began = time.monotonic()
+        await made.close()
+        assert time.monotonic() - began < 7.0
+
+
+async def send(to: Producer, *outputs: Out) -> None:
+    """Send outputs, waiting where there is no room."""
+    for output in outputs:
+        waiting = to.send(output)
+        if waiting is not None:
+            await waiting
+
+
+def numbered(start: int, stop: int, **given: Any) -> list[Out]:
+    """Outputs whose values are numbers."""
+    return [Out(b"%d" % number, **given) for number in range(start, stop)]
 
 
 async def records_of(address: str, topic: str, partitions: int = 1) -> list[ConsumerRecord]:

@@ -53,11 +53,6 @@ async def discard(producer: AIOKafkaProducer) -> None:
     Its own `stop()` waits for what will never be acknowledged: an idempotent producer does not
     give up a batch, https://github.com/aio-libs/aiokafka/issues/1101.
     """
-    transports = [
-        connection._writer.transport
-        for connection in producer.client._conns.values()
-        if connection._writer is not None
-    ]
     try:
         async with asyncio.timeout(DISCARD_SECONDS):
             with suppress(Exception):
@@ -66,14 +61,13 @@ async def discard(producer: AIOKafkaProducer) -> None:
         logger.warning("A producer of aiokafka did not end within %g s.", DISCARD_SECONDS)
     finally:
         producer._closed = True
-        for transport in transports:
-            transport.abort()
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     sender = producer._sender.sender_task
     if sender is not None:
         sender.cancel()
+    _hang_up(producer)
     await producer.client.close()
     # What is on its way waits for news of the cluster, which nobody brings any more.
     while sender is not None and not sender.done():
@@ -84,7 +78,17 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     accumulator = producer._message_accumulator
     for batch in (*accumulator._pending_batches, *_queued(accumulator)):
         batch.future.cancel()
+    _hang_up(producer)
     await producer.stop()
+
+
+def _hang_up(producer: AIOKafkaProducer) -> None:
+    """Close the connections; a polite end of TLS would wait for a broker that may hang."""
+    for connection in tuple(producer.client._conns.values()):
+        writer = connection._writer
+        connection.close()
+        if writer is not None:
+            writer.transport.abort()
 
 
 def _queued(accumulator: object) -> list[object]:
