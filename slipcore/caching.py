@@ -20,7 +20,6 @@ from slipcore.interfaces import (
     ICodec,
     IStateStore,
     Key,
-    StateError,
 )
 from slipcore.keys import bounds, decode_key, encode_key, prefix_range
 from slipcore.resources import make_codec, named_codec
@@ -179,10 +178,10 @@ class Cache(ICache):
         self._ask_database("flush_wal", sync)
 
     def _ask_database(self, method: str, *args: Any, default: Any = None) -> Any:
-        try:
-            asked = getattr(self.db, method, None)
-        except StateError:
+        store = self._space().store
+        if type(store).database is IStateStore.database:  # the contract's, which refuses
             return default
+        asked = getattr(store.database(self.name), method, None)
         return default if asked is None else asked(*args)
 
     def destroy(self, options: Any = None) -> None:

@@ -10,6 +10,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from rocksdict import (
+    AccessType,
     DbClosedError,
     DBRecoveryMode,
     Options,
@@ -170,7 +171,7 @@ class Database:
         """
         puts, deletes = list(puts), list(deletes)
         with self._lock:
-            if self._has_failed:
+            if self._has_failed and self._is_open:
                 self._reopen(doing)
             rdict = self.rdict
             deadline = monotonic() + STALL_SECONDS
@@ -242,55 +243,69 @@ class Database:
         options.set_keep_log_file_num(2)
         options.set_max_log_file_size(1024 * 1024)
         try:
+            # Opened to be written, it deletes the tables that a damaged MANIFEST does not name.
+            marks = self._examine(options) if exists else []
             self._rdict = Rdict(str(self.place.path), options)
-            if exists:
-                self._check()
-            else:
-                self._rdict.put(FORMAT_KEY, self.place.title.encode())
-                self._rdict.put(mark_key(0), pack_mark(0))
-                # In a table: what a database is must not hang on its log.
-                self._rdict.flush()
-                self.place.finish()
-                self._first_mark = self._last_mark = 0
-            self._unmarked = 0
-            self._has_failed = False
+            self._begin(marks)
         except SlipError:
             self._let_go()
             raise
         except Exception as reason:
             self._let_go()
             raise self._open_error(str(reason)) from reason
+        self._unmarked = 0
+        self._has_failed = False
 
-    def _check(self) -> None:
-        """Refuse a database that is not ours or has lost a stretch of its writes.
+    def _examine(self, options: Options) -> list[int]:
+        """Look at a database without changing it: is it ours, and are all its writes there?
 
         A MANIFEST that has lost its end names the older tables only. The log of what is missing
         is deleted, that of what came later is not and is read on top: values of long ago beside
         positions of now, without an error. Each such stretch has a mark in it.
+
+        Returns:
+            the marks: all from the first that is kept to the last.
         """
-        assert self._rdict is not None
-        title = self._rdict.get(FORMAT_KEY)
-        if title is None:
-            raise _DamagedError("Corruption: its format is missing")
-        if title != self.place.title.encode():
-            raise self.place.refuse_format(bytes(title).decode(errors="replace"))
-        marks = _walk(self._rdict, MARKS, end_of(MARKS), False, _ALL)
-        if not marks:
+        rdict = Rdict(str(self.place.path), options, access_type=AccessType.read_only(False))
+        try:
+            title = rdict.get(FORMAT_KEY)
+            if title is None:
+                raise _DamagedError("Corruption: its format is missing")
+            if title != self.place.title.encode():
+                raise self.place.refuse_format(bytes(title).decode(errors="replace"))
+            found = _walk(rdict, MARKS, end_of(MARKS), False, _ALL)
+        finally:
+            rdict.close()
+        if not found:
             raise _DamagedError("Corruption: its marks are missing")
-        first, last = unpack_mark(marks[-1][1]), mark_of(marks[-1][0])
-        if [mark_of(key) for key, _ in marks] != list(range(first, last + 1)):
+        marks = [mark_of(key) for key, _ in found]
+        expected = list(range(unpack_mark(found[-1][1]), marks[-1] + 1))
+        if marks != expected:
             raise _DamagedError(
-                f"Corruption: {len(marks)} marks where {first} to {last} should be, so writes "
-                f"between older and newer ones are gone"
+                f"Corruption: of {len(expected)} marks {len(marks)} are there, so writes between "
+                f"older and newer ones are gone"
             )
+        return marks
+
+    def _begin(self, marks: list[int]) -> None:
+        """Set the first mark of this run; of many old ones only the last is kept."""
+        assert self._rdict is not None
+        dropped = marks[:-1] if len(marks) > _MARKS_KEPT else []
+        kept = marks[len(dropped) :]
+        self._last_mark = kept[-1] + 1 if kept else 0
+        self._first_mark = kept[0] if kept else 0
         batch = WriteBatch(raw_mode=True)
-        if len(marks) > _MARKS_KEPT:
-            for key, _ in marks[:-1]:
-                batch.delete(key)
-            first = last
-        batch.put(mark_key(last + 1), pack_mark(first))
+        for number in dropped:
+            batch.delete(mark_key(number))
+        batch.put(mark_key(self._last_mark), pack_mark(self._first_mark))
+        if kept:
+            self._rdict.write(batch)
+            return
+        batch.put(FORMAT_KEY, self.place.title.encode())
         self._rdict.write(batch)
-        self._first_mark, self._last_mark = first, last + 1
+        # In a table: what a database is must not hang on its log.
+        self._rdict.flush()
+        self.place.finish()
 
     def _let_go(self) -> None:
         rdict, self._rdict = self._rdict, None
