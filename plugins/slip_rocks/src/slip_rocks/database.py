@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from threading import RLock
@@ -20,6 +19,7 @@ from rocksdict import (
     WriteOptions,
 )
 
+from slip_rocks.failures import DamagedError, advised, is_damaged, is_locked, is_stalled
 from slip_rocks.layout import (
     FORMAT_KEY,
     MARKS,
@@ -42,25 +42,6 @@ _MARKS_PER_BUFFER: Final = 64
 
 _MARKS_KEPT: Final = 1_000
 _ALL: Final = 2**62
-
-_LOCKED = re.compile(r"lock hold by current process|While lock file.*temporarily unavailable")
-_DAMAGED = re.compile(r"Corruption|No such file or directory|does not exist")
-_ENVIRONMENT = re.compile(
-    r"No space left|File too large|quota exceeded|Permission denied|Read-only file system"
-    r"|Too many open files|Cannot allocate memory|Operation not permitted"
-)
-_ADVICE: Final = (
-    (
-        re.compile(r"No space left|File too large|quota exceeded"),
-        "free some space (or raise the limit on it), then it can be tried again",
-    ),
-    (
-        re.compile(r"Permission denied|Read-only file system|Operation not permitted"),
-        "make the directory and its files writable for this user",
-    ),
-    (re.compile(r"Too many open files"), "raise the limit on open files (ulimit -n)"),
-    (re.compile(r"Corruption"), "the files are damaged: stop, and put a backup in their place"),
-)
 
 
 class Database:
@@ -180,7 +161,7 @@ class Database:
                 try:
                     self._write_once(rdict, puts, deletes)
                 except Exception as reason:
-                    if "Write stall" not in str(reason):
+                    if not is_stalled(str(reason)):
                         self._has_failed = True
                         raise self._failure(doing, reason) from reason
                     if monotonic() > deadline:
@@ -270,18 +251,18 @@ class Database:
         try:
             title = rdict.get(FORMAT_KEY)
             if title is None:
-                raise _DamagedError("Corruption: its format is missing")
+                raise DamagedError("Corruption: its format is missing")
             if title != self.place.title.encode():
                 raise self.place.refuse_format(bytes(title).decode(errors="replace"))
             found = _walk(rdict, MARKS, end_of(MARKS), False, _ALL)
         finally:
             rdict.close()
         if not found:
-            raise _DamagedError("Corruption: its marks are missing")
+            raise DamagedError("Corruption: its marks are missing")
         marks = [mark_of(key) for key, _ in found]
         expected = list(range(unpack_mark(found[-1][1]), marks[-1] + 1))
         if marks != expected:
-            raise _DamagedError(
+            raise DamagedError(
                 f"Corruption: of {len(expected)} marks {len(marks)} are there, so writes between "
                 f"older and newer ones are gone"
             )
@@ -317,25 +298,21 @@ class Database:
     # --- errors ---------------------------------------------------------------------------
 
     def _open_error(self, reason: str) -> SlipError:
-        if _LOCKED.search(reason):
+        if is_locked(reason):
             return self.place.in_use(
                 "another program, or by what this one still holds of its database object"
             )
-        if _DAMAGED.search(reason) and not _ENVIRONMENT.search(reason):
+        if is_damaged(reason):
             # What is opened next at this place is another one, and empty: not in this run.
             self._is_open = False
             return self.place.quarantine(reason)
         what = f"can't open the {self.place.kind} in {self.place.path}"
-        return ConnectError(_advised(what, reason))
+        return ConnectError(advised(what, reason))
 
     def _failure(self, doing: str, reason: Exception) -> StateError:
         if isinstance(reason, DbClosedError):
             return StateError(f"the {self.place.kind} in {self.place.path} is closed")
-        return StateError(_advised(f"can't {doing} {self.place.path}", str(reason)))
-
-
-class _DamagedError(Exception):
-    """What RocksDB did not find, told as RocksDB tells damage."""
+        return StateError(advised(f"can't {doing} {self.place.path}", str(reason)))
 
 
 def _walk(
@@ -363,11 +340,3 @@ def _walk(
         # The traceback of an error would keep it, and it keeps the lock on the directory.
         del iterator, step
     return found
-
-
-def _advised(what: str, reason: str) -> str:
-    said = f"{what}: {' '.join(reason.split())}"
-    for pattern, advice in _ADVICE:
-        if pattern.search(reason):
-            return f"{said}; {advice}"
-    return said

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
 
+from slip_rocks.failures import advised
 from slip_rocks.layout import FORMAT
 from slipcore.interfaces import ConnectError, StateError, StateFormatError, StateInUseError
 
@@ -122,10 +123,12 @@ class Place:
                 self._mark(f"{self.title} {_UNFINISHED}")
             elif state == _UNFINISHED:
                 self._empty()
+        except ConnectError:  # is an OSError too
+            raise
         except OSError as reason:
             raise self._unreachable(reason) from reason
         if not os.access(self.path, os.W_OK):
-            raise self._unreachable(OSError(errno.EACCES, "no right to write"))
+            raise self._unreachable(OSError(errno.EACCES, os.strerror(errno.EACCES)))
         return state == ""
 
     def finish(self) -> None:
@@ -245,10 +248,8 @@ class Place:
                 f"can't open the {self.kind} in {self.path}: one of the directories above it is a "
                 f"file; move the file away, or name another path"
             )
-        return ConnectError(
-            f"can't open the {self.kind} in {self.path}: {reason.strerror}; name another path, or "
-            f"make the directory and the one above it writable for this user"
-        )
+        what = f"can't open the {self.kind} in {self.path}"
+        return ConnectError(advised(what, reason.strerror or str(reason), "name another path"))
 
 
 def _owner(descriptor: int) -> str:
