@@ -293,6 +293,31 @@ def test_what_others_have_written_is_not_given_back(kafka: Kafka, name: str) -> 
     run(scenario())
 
 
+def test_what_is_on_its_way_elsewhere_may_arrive(
+    kafka: Kafka, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another broker is about to acknowledge is waited for, and not written twice."""
+    send_batch = AIOKafkaProducer.send_batch
+
+    async def slow(self: Any, batch: Any, topic: str, *, partition: int) -> Any:
+        if partition == 0:
+            await asyncio.sleep(0.3)
+        return await send_batch(self, batch, topic, partition=partition)
+
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", slow)
+
+    async def scenario() -> None:
+        async with producer(kafka.address, name, partitions=2, topic_config=SMALL) as it:
+            large = Out(b"v" * 5_000, partition=1)
+            await send(it, Out(b"slow", partition=0), large)
+            with pytest.raises(SinkError) as raised:
+                await it.flush()
+            assert raised.value.outputs == (large,)
+        assert await values_of(kafka.address, name, 2) == [b"slow"]
+
+    run(scenario())
+
+
 def test_who_flushes_after_a_failure_hears_of_it(kafka: Kafka, name: str) -> None:
     """A batch that fails while nobody flushes is told of by the next flush, once to each."""
 
