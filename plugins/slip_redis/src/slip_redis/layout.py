@@ -90,3 +90,27 @@ def _foreign(entry: bytes, stream: str) -> SourceError:
         f"to have the fields timestamp, key, value and headers and no other; remove it, or seek "
         f"to an offset behind it"
     )
+
+
+class StateKeys:
+    """The keys of an app's state. They share a hash tag: one script writes several spaces.
+
+    Args:
+        app: the app's name.
+    """
+
+    def __init__(self, app: str) -> None:
+        self._prefix = f"{{slip:state:{app}}}:"
+        self.format = f"{self._prefix}format"
+        self.owners = f"{self._prefix}owners"
+        self.leases = f"{self._prefix}leases"
+
+    def space(self, name: str) -> tuple[str, str]:
+        """The sorted set of a space's keys, and the hash of its values."""
+        return f"{self._prefix}keys:{name}", f"{self._prefix}values:{name}"
+
+    def positions(self, reader: str) -> str:
+        return f"{self._prefix}positions:{reader}"
+
+    def written(self, token: str) -> str:
+        return f"{self._prefix}written:{token}"

@@ -27,3 +27,23 @@ def register_sources(register: Register) -> None:
 @hookimpl
 def register_sinks(register: Register) -> None:
     _register_topics(register)
+
+
+@hookimpl
+def register_caches(register: Register) -> None:
+    register(
+        "redis",
+        "slip_redis.state:open_state_store",
+        options="slip_redis.settings:RedisStateOptions",
+        summary="state on a Redis server",
+    )
+
+
+@hookimpl
+def register_checkpoint_stores(register: Register) -> None:
+    register(
+        "redis",
+        "slip_redis.checkpoints:open_checkpoint_store",
+        options="slip_redis.settings:RedisCheckpointOptions",
+        summary="checkpoints on a Redis server",
+    )

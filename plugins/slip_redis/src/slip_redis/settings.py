@@ -75,12 +75,12 @@ class RedisStateOptions(
 
     lease: float = 10.0
     """Seconds after which the state of a process that was killed goes to the next one."""
-    write_timeout: float = 30.0
-    """Seconds in which a write has to succeed, over restarts of the server."""
+    operation_timeout: float = 30.0
+    """Seconds in which a read or a write has to succeed, over restarts of the server."""
 
     def __post_init__(self) -> None:
         check_server(self)
-        check_positive(self, "lease", "write_timeout")
+        check_positive(self, "lease", "operation_timeout")
 
 
 class RedisTopicOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True):
