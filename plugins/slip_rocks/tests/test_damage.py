@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from slip_rocks.failures import is_damaged
 from slip_rocks.state import RocksStateStore
 
 from slipcore.interfaces import SlipError, StateError
@@ -165,9 +166,15 @@ def test_a_damaged_block_is_an_error_wherever_it_is_read(open_store: Open, tmp_p
     def all_keys(backwards: bool) -> int:
         return len(store.scan("a", backwards=backwards, limit=1_000_000))
 
+    told = []
     for backwards in (False, True):
-        with pytest.raises(StateError, match="can't read the state a in .*/db: .*put a backup"):
+        with pytest.raises(
+            StateError, match="can't read the state a in .*/db: .*put a backup"
+        ) as e:
             all_keys(backwards)
+        told.append(e)
+    store.close()
+    store = open_store()  # though the errors are still held, and where they came from
     unread = 0
     for n in range(20_000):
         try:
@@ -175,6 +182,21 @@ def test_a_damaged_block_is_an_error_wherever_it_is_read(open_store: Open, tmp_p
         except StateError:
             unread += 1
     assert 0 < unread < 20_000
+
+
+@pytest.mark.parametrize(
+    ("reason", "damaged"),
+    [
+        ("Corruption: checksum mismatch", True),
+        ("Corruption: IO error: While open a file: 9.sst: No such file or directory", True),
+        ("Corruption: IO error: While open a file: 9.sst: Permission denied", False),
+        ("Corruption: IO error: While open a file: 9.sst: Too many open files", False),
+        ("IO error: No space left on device: While appending to file: 9.log", False),
+    ],
+)
+def test_what_is_out_of_reach_is_not_damaged(reason: str, damaged: bool) -> None:
+    """RocksDB tells as corruption too what the system does not let it open."""
+    assert is_damaged(reason) is damaged
 
 
 def test_damage_that_is_found_while_it_runs_does_not_begin_anew(
