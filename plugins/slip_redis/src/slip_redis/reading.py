@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from slip_redis.client import Patience
 from slip_redis.errors import FAILURES, reason
-from slip_redis.ids import id_of
+from slip_redis.ids import id_of, offset_of
 from slip_redis.layout import Keys, record_of
 from slip_redis.scripts import ENDS
 from slipcore.interfaces import Record, SourceError
@@ -18,6 +18,7 @@ from slipcore.interfaces import Record, SourceError
 if TYPE_CHECKING:
     from slip_redis.client import Client
     from slip_redis.groups import Member
+    from slip_redis.poison import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -38,15 +39,17 @@ class Cursor:
         ahead: what is fetched and not handed over.
         after: the offset up to which all is fetched.
         is_fresh: whether nothing that was delivered to this member is left to be fetched.
+        suspected: offsets of records that are to be handed over alone.
         error: what comes after the records ahead.
     """
 
-    __slots__ = ("after", "ahead", "error", "is_fresh")
+    __slots__ = ("after", "ahead", "error", "is_fresh", "suspected")
 
     def __init__(self, after: int, error: Exception | None = None) -> None:
         self.ahead: deque[Record] = deque()
         self.after = after
         self.is_fresh = False
+        self.suspected: set[int] = set()
         self.error = error
 
 
@@ -62,9 +65,17 @@ class Reader:
         topic: the topic's name.
         member: who reads.
         block: seconds that a call may wait at the server.
+        quarantine: for entries that kill their readers; None: there is none.
     """
 
-    def __init__(self, client: Client, topic: str, member: Member, block: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        topic: str,
+        member: Member,
+        block: float,
+        quarantine: Quarantine | None,
+    ) -> None:
         self.cursors: dict[int, Cursor] = {}
         self.paused: frozenset[int] = frozenset()
         self._client = client
@@ -72,6 +83,7 @@ class Reader:
         self._keys = Keys(topic)
         self._member = member
         self._block = max(1, round(block * 1000))
+        self._quarantine = quarantine
         self._turn = 0
         self._wanted = asyncio.Event()
         self._news = asyncio.Event()
@@ -99,32 +111,58 @@ class Reader:
         self._news.clear()
         await self._news.wait()
 
-    def take(self, max_records: int) -> list[Record]:
-        """What is there, from one partition after the other, another one first each time."""
+    async def take(self, max_records: int) -> list[Record]:
+        """What is there, from one partition after the other, another one first each time.
+
+        Raises:
+            SourceError: nothing more can be read.
+        """
+        if self._quarantine is not None:
+            await self._quarantine.clear()
+            alone = self._suspect()
+            if alone is not None:
+                await self._quarantine.note(alone.partition, alone.offset)
+                return self._hand_over_alone(alone)
         readable = sorted(self.cursors.keys() - self.paused)
         taken: list[Record] = []
         for _ in readable:
             self._turn = (self._turn + 1) % len(readable)
             cursor = self.cursors[readable[self._turn]]
             if cursor.ahead:
-                taken += self._of(cursor, max_records - len(taken))
+                taken += _records_of(cursor, max_records - len(taken))
                 if len(taken) >= max_records:
                     break
             elif cursor.error is not None and not taken:
                 raise cursor.error
-        if not taken and self._error is not None:
+        if taken:
+            self._wanted.set()
+        elif self._error is not None:
             raise self._error
         return taken
 
-    def _of(self, cursor: Cursor, limit: int) -> Sequence[Record]:
-        ahead = cursor.ahead
-        if len(ahead) <= limit:
-            records = list(ahead)
-            ahead.clear()
-        else:
-            records = [ahead.popleft() for _ in range(limit)]
+    def _suspect(self) -> Record | None:
+        """The next record of a partition, if it is suspected."""
+        for partition in self.cursors.keys() - self.paused:
+            cursor = self.cursors[partition]
+            if cursor.suspected and cursor.ahead and cursor.ahead[0].offset in cursor.suspected:
+                return cursor.ahead[0]
+        return None
+
+    def _hand_over_alone(self, record: Record) -> list[Record]:
+        """The record, if it is still the next one of a partition that may deliver."""
+        cursor = self.cursors.get(record.partition)
+        if cursor is None or record.partition in self.paused:
+            return []
+        if not cursor.ahead or cursor.ahead[0] is not record:
+            return []
+        cursor.suspected.discard(record.offset)
         self._wanted.set()
-        return records
+        return [cursor.ahead.popleft()]
+
+    async def clear(self) -> None:
+        """Say that what was handed over alone has not killed its reader."""
+        if self._quarantine is not None:
+            await self._quarantine.clear()
 
     # --- fetching -------------------------------------------------------------------------
 
@@ -168,10 +206,17 @@ class Reader:
             partition, cursor = wanted[stream]
             if stream not in sound or self.cursors.get(partition) is not cursor:
                 continue  # it was placed anew meanwhile, or has gone
-            if entries:
-                self._add(partition, cursor, stream, entries)
-            else:
+            if not entries:
                 cursor.is_fresh = True
+                continue
+            suspected: set[bytes] = set()
+            if self._quarantine is not None and not cursor.is_fresh:
+                last = entries[-1][0]
+                entries, suspected = await self._quarantine.sift(partition, entries)
+                cursor.suspected |= {offset_of(each, stream) for each in suspected}
+                if not entries:
+                    cursor.after = offset_of(last, stream)
+            self._add(partition, cursor, stream, entries)
         self._news.set()
 
     async def _check(self, wanted: Mapping[str, tuple[int, Cursor]]) -> set[str]:
@@ -230,6 +275,21 @@ class Reader:
             f"can't read the topic {self._topic} on Redis at {self._client.address}: "
             f"{reason(error)}"
         )
+
+
+def _records_of(cursor: Cursor, limit: int) -> list[Record]:
+    """Up to `limit` records, none of them suspected."""
+    ahead = cursor.ahead
+    if cursor.suspected:
+        records: list[Record] = []
+        while ahead and len(records) < limit and ahead[0].offset not in cursor.suspected:
+            records.append(ahead.popleft())
+        return records
+    if len(ahead) > limit:
+        return [ahead.popleft() for _ in range(limit)]
+    records = list(ahead)
+    ahead.clear()
+    return records
 
 
 def out_of_range(topic: str, partition: int, offset: int, ends: tuple[bytes, bytes]) -> SourceError:

@@ -124,15 +124,17 @@ class RedisTopic(ITopic):
                 reader.close()
                 await reader.closed()
             if member is not None:
-                await self._leave(member)
+                await self._leave(member, reader)
         finally:
             await client.close()
 
-    async def _leave(self, member: Member) -> None:
+    async def _leave(self, member: Member, reader: Reader | None) -> None:
         from slip_redis.errors import FAILURES
 
         try:
             async with asyncio.timeout(self._options.socket_timeout):
+                if reader is not None:
+                    await reader.clear()
                 await member.leave()
         except (*FAILURES, TimeoutError) as error:
             # Its session ends in any case, and then the others have what it had.
@@ -173,11 +175,22 @@ class RedisTopic(ITopic):
             if reader is None:
                 await self._has_reader.wait()
                 continue
-            records = reader.take(max_records)
+            records = await self._take(reader, max_records)
             if records:
                 return records
             await reader.wait()
         return ()
+
+    async def _take(self, reader: Reader, max_records: int) -> Sequence[Record]:
+        from slip_redis.errors import FAILURES, reason
+
+        try:
+            return await reader.take(max_records)
+        except FAILURES as error:
+            raise SourceError(
+                f"can't read the topic {self.name} on Redis at {self._opened().address}: "
+                f"{reason(error)}"
+            ) from error
 
     async def commit(self, positions: Positions, epoch: int) -> None:
         from slip_redis.client import unreachable
@@ -261,6 +274,7 @@ class RedisTopic(ITopic):
 
     def _new_member(self) -> Member:
         from slip_redis.groups import Member
+        from slip_redis.poison import Quarantine
         from slip_redis.reading import BLOCK_SECONDS, Reader
 
         client = self._opened()
@@ -274,7 +288,9 @@ class RedisTopic(ITopic):
             options.session_timeout,
         )
         block = min(BLOCK_SECONDS, options.socket_timeout / 2)
-        self._reader = Reader(client, self.name, member, block)
+        limit = options.max_deliveries
+        quarantine = None if limit is None else Quarantine(client, self.name, member, limit)
+        self._reader = Reader(client, self.name, member, block, quarantine)
         self._reader.paused = self._paused
         self._has_reader.set()
         return member

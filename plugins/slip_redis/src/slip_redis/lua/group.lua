@@ -4,6 +4,7 @@
 --   lease:PARTITION        "epoch token" of the member that has the partition
 --   position:PARTITION     what was committed
 --   acked:PARTITION        the id up to which nothing is pending in the stream's own group
+--   alone:PARTITION        the id of an entry that is suspected of killing, and was handed over alone
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
