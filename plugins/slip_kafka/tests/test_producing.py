@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from typing import Any
@@ -11,6 +12,9 @@ import confluent_kafka
 import pytest
 from aiokafka import AIOKafkaProducer
 from slip_kafka import producing
+from slip_kafka.connecting import open_topic
+from slip_kafka.producing import Producer
+from slip_kafka.settings import KafkaTopicOptions
 
 from slipcore.interfaces import Out, SinkError
 from slipcore.testing.reader import unique
@@ -372,3 +376,20 @@ def test_closing_drops_what_is_not_flushed(kafka: Kafka, name: str) -> None:
                 await flushing
 
     run(scenario())
+
+
+def test_a_loop_that_ends_closes_what_is_open(
+    kafka: Kafka, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A program that calls a topic and never closes it leaves no connection, and no complaint."""
+
+    async def scenario() -> None:
+        options = KafkaTopicOptions(bootstrap_servers=kafka.address, partitions=1)
+        left_open = Producer(name, options, await open_topic(name, options))
+        left_open.send(Out(b"v"))
+        await left_open.flush()
+
+    asyncio.run(scenario())
+    gc.collect()
+    assert caplog.messages == []
+    assert run(values_of(kafka.address, name)) == [b"v"]

@@ -22,6 +22,49 @@ STEP_SECONDS: Final = 0.05
 """Between two looks whether what it has begun has ended."""
 
 
+class Client:
+    """A producer of aiokafka that lives as long as its task.
+
+    Where a loop ends without having closed it, the end of its tasks closes it all the same: a
+    program that just calls a topic leaves nothing behind.
+
+    Args:
+        options: how the cluster is reached, and written to.
+        patience: seconds to wait for a broker.
+    """
+
+    def __init__(self, options: KafkaTopicOptions, patience: float) -> None:
+        self._ready: asyncio.Future[AIOKafkaProducer] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.ensure_future(self._live(options, patience))
+
+    async def producer(self) -> AIOKafkaProducer:
+        """The producer, once it has started.
+
+        Raises:
+            ConnectError: no broker answered in time, or one refused what was asked.
+            KafkaError: the cluster does not give what a producer needs.
+        """
+        return await asyncio.shield(self._ready)
+
+    async def end(self) -> None:
+        """Get rid of the producer and of all that it has not sent; never hangs."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+
+    async def _live(self, options: KafkaTopicOptions, patience: float) -> None:
+        try:
+            producer = await started(options, patience)
+        except Exception as error:
+            self._ready.set_exception(error)
+            self._ready.exception()  # whether or not anybody still asks
+            return
+        self._ready.set_result(producer)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await discard(producer)
+
+
 async def started(options: KafkaTopicOptions, patience: float) -> AIOKafkaProducer:
     """Start a producer, as soon as there is a broker.
 

@@ -14,11 +14,10 @@ from collections.abc import Awaitable
 from random import randrange
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from slip_kafka.batches import Batch, codec_of
-from slip_kafka.clients import discard, started
+from slip_kafka.clients import Client
 from slip_kafka.failures import reason_of
 from slip_kafka.settings import KafkaTopicOptions
 from slipcore.interfaces import Out, SinkError, SlipError, partition_for
@@ -82,7 +81,7 @@ class Producer:
         self._live: dict[Batch, None] = {}
         self._sending: dict[int, asyncio.Task[None]] = {}
         self._waiting: list[asyncio.Future[None]] = []
-        self._client: asyncio.Task[AIOKafkaProducer] | None = None
+        self._client: Client | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._linger: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -226,7 +225,9 @@ class Producer:
         partition = batch.partition
         batch.builder.close()
         try:
-            client = await self._started()
+            if self._client is None:
+                self._client = Client(self._options, self._patience)
+            client = await self._client.producer()
             taken = await client.send_batch(batch.builder, self._topic, partition=partition)
             await taken
         except Exception as error:
@@ -241,11 +242,6 @@ class Producer:
         if self._waiting and self._bytes < MAX_BYTES / 2:
             self._make_room()
         self._pump(partition)
-
-    async def _started(self) -> AIOKafkaProducer:
-        if self._client is None:
-            self._client = asyncio.ensure_future(started(self._options, self._patience))
-        return await asyncio.shield(self._client)
 
     # --- durable ----------------------------------------------------------------------------
 
@@ -337,7 +333,7 @@ class Producer:
             batch.settle()
         self._make_room()
         if client is not None:
-            self._in_background(_end(client))
+            self._in_background(client.end())
 
     def _in_background(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -354,10 +350,3 @@ class Producer:
         await self._abandon()
         while self._background:
             await asyncio.wait(tuple(self._background))
-
-
-async def _end(client: asyncio.Task[AIOKafkaProducer]) -> None:
-    client.cancel()
-    await asyncio.gather(client, return_exceptions=True)
-    if not client.cancelled() and client.exception() is None:
-        await discard(client.result())
