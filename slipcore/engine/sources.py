@@ -273,14 +273,15 @@ class SourceStream(PausableStream):
         for lane in self.lanes:
             kept = [places for s in lane.stores if (places := await _read_positions(s, lane))]
             own = {p: min(k[p] for k in kept if p in k) for p in set[int]().union(*kept)}
-            if lane.stores and not own and any(c is not None for c in change.added.values()):
+            unknown = [p for p, c in change.added.items() if c is not None and p not in own]
+            if lane.stores and unknown:
                 logger.warning(
-                    "%s: the state of %s is empty, but its group has a position in %s; it goes on "
-                    "there. To replay the topic into the state, read it with "
-                    "offset=READ_FROM_START.",
+                    "%s: the state of %s knows nothing of partitions %s, but its group has a "
+                    "position there; it goes on behind that. To replay the topic into the state, "
+                    "read it with offset=READ_FROM_START.",
                     self.name,
                     lane.reader,
-                    self.name,
+                    unknown,
                 )
             for partition, committed in change.added.items():
                 if partition in own and committed is not None and own[partition] != committed:

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 import pytest
 
 from slipcore.backends.sqlite.file import SlipFile
-from slipcore.interfaces import ConnectError, StateError, StateFormatError
+from slipcore.interfaces import StateError, StateFormatError
 
 
 @pytest.fixture
@@ -111,9 +111,9 @@ def test_an_empty_file_becomes_ours(path: Path) -> None:
 
 
 def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
-    """A path that can't be made is a ConnectError that names it."""
+    """A file in the place of a directory is named, and left alone."""
     (tmp_path / "taken").touch()
-    with pytest.raises(ConnectError, match=r"can't create .*taken/slip.db"):
+    with pytest.raises(StateFormatError, match=r"can't create .*taken/slip.db: .*taken is a file"):
         opened(tmp_path / "taken" / "slip.db")
 
 

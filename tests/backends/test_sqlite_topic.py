@@ -19,7 +19,6 @@ from slipcore.backends.sqlite.file import SlipFile, slip_file
 from slipcore.backends.sqlite.topic import MAX_PENDING, SqliteTopic, SqliteTopicOptions
 from slipcore.interfaces import (
     ConfigError,
-    ConnectError,
     Out,
     Record,
     SinkError,
@@ -379,7 +378,7 @@ def test_a_topic_that_can_not_open(scope: LocalScope, tmp_path: Path) -> None:
         with pytest.raises(StateFormatError):
             await topic.open()
         await topic.close()
-        with pytest.raises(ConnectError):
+        with pytest.raises(StateFormatError):
             await make(scope, path=str(tmp_path / "notes.txt" / "slip.db")).open()
 
     asyncio.run(scenario())

@@ -28,6 +28,7 @@ bootstrap_servers = "{kafka}"
 partitions = 3
 heartbeat_interval_ms = 200
 session_timeout_ms = 6000
+{kafka_settings}
 
 [backends.redis]
 url = "{redis}"
@@ -35,6 +36,19 @@ partitions = 3
 session_timeout = 2.0
 lease = 2.0
 """
+
+
+def settings(topic: str, cache: str, kafka: str, redis: str, kafka_settings: str = "") -> str:
+    """The text of a slip.toml.
+
+    Args:
+        kafka: the broker's `host:port`.
+        redis: the server's URL.
+        kafka_settings: more lines for topics on Kafka.
+    """
+    return SETTINGS.format(
+        topic=topic, cache=cache, kafka=kafka, redis=redis, kafka_settings=kafka_settings
+    )
 
 
 class Counting:
@@ -115,12 +129,14 @@ class Counting:
 
         async def work() -> Counter[str]:
             found: Counter[str] = Counter()
+            inputs: set[str] = set()
             with self.app(f"{self.name}-checker") as app:
                 topic = app.topic(f"{self.name}-out")
                 async with asyncio.timeout(40):
                     async for record in topic:
                         found[record.value] += 1
-                        if len({value.split()[0] for value in found}) == self.records:
+                        inputs.add(record.value.split()[0])
+                        if len(inputs) == self.records:
                             break
             return found
 

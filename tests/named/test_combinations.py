@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.named.backends import SETTINGS, Counting
+from tests.named.backends import Counting, settings
 from tests.servers.kafka import Kafka
 from tests.servers.redis import Redis
 
@@ -19,8 +19,8 @@ def test_backends_are_chosen_by_name(
     topic: str, cache: str, kafka: Kafka, redis: Redis, tmp_path: Path
 ) -> None:
     """What goes in comes out, once, and is counted, whatever the names are."""
-    settings = SETTINGS.format(topic=topic, cache=cache, kafka=kafka.address, redis=redis.url)
-    counting = Counting(tmp_path, settings, RECORDS)
+    text = settings(topic, cache, kafka.address, redis.url)
+    counting = Counting(tmp_path, text, RECORDS)
     counting.fill()
     counting.finish()
     assert sum(counting.outputs().values()) == RECORDS

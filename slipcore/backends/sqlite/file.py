@@ -234,8 +234,8 @@ def _open(path: Path) -> sqlite3.Connection:
         _create(path)
     except (FileExistsError, NotADirectoryError) as reason:
         raise StateFormatError(
-            f"can't create {path}: {path.parent} is a file, and is to be a directory; move the file "
-            f"away, or name another path"
+            f"can't create {path}: {path.parent} is a file, and is to be a directory; move the "
+            f"file away, or name another path"
         ) from reason
     except OSError as reason:
         raise ConnectError(
