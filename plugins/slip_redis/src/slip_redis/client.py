@@ -10,6 +10,7 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from slip_redis.errors import FAILURES, is_passing, reason
@@ -75,8 +76,10 @@ class Client:
     def __init__(self, settings: ServerSettings) -> None:
         self.target = target_of(settings)
         self._redis, self._closing = self.target.client()
-        # The client's own reading of a batch is slower than the batch itself.
-        self._redis.response_callbacks.pop("XREADGROUP", None)
+        # The client would take longer to read a batch than the batch takes, and mistakes one form
+        # of XPENDING for the other.
+        for command in ("XREADGROUP", "XPENDING"):
+            self._redis.response_callbacks.pop(command, None)
         self._under_way: set[asyncio.Task[Any]] = set()
 
     @property
@@ -90,10 +93,16 @@ class Client:
         what the server was about to say, and may swallow the cancellation (`asyncio.wait_for`
         does, before Python 3.12).
         """
-        task = asyncio.ensure_future(self._redis.execute_command(*words))
+        task = asyncio.ensure_future(self._answer(words))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    async def _answer(self, words: tuple[Arg, ...]) -> Any:
+        try:
+            return await self._redis.execute_command(*words)
+        except OSError as error:  # as the client raises it where it has not thought of it
+            raise RedisConnectionError(str(error)) from error
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
@@ -131,7 +140,7 @@ class Client:
             task.cancel()
         closing, self._closing = self._closing, []
         for each in closing:
-            with suppress(*FAILURES):
+            with suppress(*FAILURES, OSError):
                 await each.aclose()
 
 
@@ -153,9 +162,12 @@ class BlockingClient:
 
     def execute(self, *words: Arg) -> Any:
         """What the server answers to one command."""
-        if self._redis is None:
-            self._redis, self._closing = self.target.blocking_client()
-        return self._redis.execute_command(*words)
+        try:
+            if self._redis is None:
+                self._redis, self._closing = self.target.blocking_client()
+            return self._redis.execute_command(*words)
+        except OSError as error:
+            raise RedisConnectionError(str(error)) from error
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[Arg] = ()) -> Any:
         """What a script returns."""
@@ -181,7 +193,7 @@ class BlockingClient:
         closing, self._closing = self._closing, []
         self._redis = None
         for each in closing:
-            with suppress(*FAILURES):
+            with suppress(*FAILURES, OSError):
                 each.close()
 
 

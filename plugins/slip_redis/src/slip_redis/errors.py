@@ -20,8 +20,8 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-FAILURES = (RedisError, RedisClusterException, OSError)
-"""Everything that a call may end with, for reasons of the server or the network."""
+FAILURES = (RedisError, RedisClusterException)
+"""Everything that a client's call may end with, for reasons of the server or the network."""
 
 _PASSING = (
     RedisConnectionError,
@@ -29,7 +29,6 @@ _PASSING = (
     ClusterDownError,
     TryAgainError,
     RedisClusterException,
-    OSError,
 )
 
 
@@ -68,7 +67,7 @@ def reason(error: BaseException) -> str:
         return "it does not answer in time; see whether it runs and is not overloaded"
     if isinstance(error, RedisClusterException | ClusterDownError):
         return f"the cluster is not complete ({said}); see whether its masters run"
-    if isinstance(error, RedisConnectionError | OSError):
+    if isinstance(error, RedisConnectionError):
         return (
             f"it can't be reached ({said or type(error).__name__}); start it, set url right, or "
             f"write rediss:// if it expects TLS"

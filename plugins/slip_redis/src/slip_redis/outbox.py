@@ -117,7 +117,7 @@ class Outbox:
         except FAILURES as error:
             run.error = error
         except asyncio.CancelledError:
-            run.error = ConnectionError("it was closed")
+            run.error = SinkError("it was closed")
             raise
         finally:
             run.lost = batch
