@@ -114,11 +114,8 @@ class Counting:
         assert out.endswith("ended\n"), err
 
     def counts(self) -> dict[str, int]:
-        async def work() -> dict[str, int]:
-            with self.app() as app:
-                return dict(app.cache(f"{self.name}/counts").items())
-
-        return asyncio.run(work())
+        with self.app() as app:
+            return dict(app.cache(f"{self.name}/counts").items())
 
     def expected(self) -> dict[str, int]:
         counted = Counter(f"k{n % self.keys}" for n in range(self.records))
@@ -138,6 +135,7 @@ class Counting:
                         inputs.add(record.value.split()[0])
                         if len(inputs) == self.records:
                             break
+                await topic.aclose()
             return found
 
         return asyncio.run(work())
