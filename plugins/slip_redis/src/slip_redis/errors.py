@@ -64,7 +64,11 @@ def reason(error: BaseException) -> str:
     if "MISCONF" in said:
         return "it can't save to its disk and takes no writes; see the server's log"
     if isinstance(error, RedisTimeoutError):
-        return "it does not answer in time; see whether it runs and is not overloaded"
+        # A Redis without TLS waits for the rest of what it takes for a command.
+        return (
+            "it does not answer in time; see whether it runs, is not overloaded, and speaks TLS if "
+            "url says rediss://"
+        )
     if isinstance(error, RedisClusterException | ClusterDownError):
         return f"the cluster is not complete ({said}); see whether its masters run"
     if isinstance(error, RedisConnectionError):

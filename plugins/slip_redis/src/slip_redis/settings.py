@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -10,6 +11,8 @@ import msgspec
 from slipcore.interfaces import Secret, StateOptions, TopicOptions
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
+
+_HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(:\d+)?")
 
 SCHEMES = (
     "redis",
@@ -150,8 +153,9 @@ def check_server(options: RedisCheckpointOptions | RedisTopicOptions) -> None:
         raise ValueError("url can't be read: write it as redis://host:6379/0") from None
     if parts.scheme not in SCHEMES:
         raise ValueError(f"url begins with one of {', '.join(f'{s}://' for s in SCHEMES)}")
-    if not parts.netloc.rpartition("@")[2]:
-        raise ValueError("url names no host: write it as redis://host:6379/0")
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if not all(map(_HOST.fullmatch, hosts)) or (len(hosts) > 1 and "+" not in parts.scheme):
+        raise ValueError("url names no host and port: write it as redis://host:6379/0")
     path = parts.path.strip("/").split("/") if parts.path.strip("/") else []
     if parts.scheme.endswith("+sentinel"):
         if not path:

@@ -182,19 +182,16 @@ class RedisTopic(ITopic):
         return ()
 
     async def _take(self, reader: Reader, max_records: int) -> Sequence[Record]:
-        from slip_redis.errors import FAILURES, reason
+        from slip_redis.errors import FAILURES
 
         try:
             return await reader.take(max_records)
         except FAILURES as error:
-            raise SourceError(
-                f"can't read the topic {self.name} on Redis at {self._opened().address}: "
-                f"{reason(error)}"
-            ) from error
+            raise self._failed("read", error) from error
 
     async def commit(self, positions: Positions, epoch: int) -> None:
         from slip_redis.client import unreachable
-        from slip_redis.errors import FAILURES, is_passing, reason
+        from slip_redis.errors import FAILURES, is_passing
 
         member, client = self._member, self._client
         if member is None or client is None:
@@ -207,10 +204,7 @@ class RedisTopic(ITopic):
             if is_passing(error, fails_over=client.target.fails_over):
                 doing = f"commit positions of the topic {self.name}"
                 raise unreachable(client.target, doing, error) from error
-            raise SourceError(
-                f"can't commit positions of the topic {self.name} to Redis at {client.address}: "
-                f"{reason(error)}"
-            ) from error
+            raise self._failed("commit positions of", error) from error
 
     async def pause(self, partitions: frozenset[int]) -> None:
         self._set_paused(self._paused | partitions)
@@ -255,7 +249,6 @@ class RedisTopic(ITopic):
     # --- the group --------------------------------------------------------------------------
 
     async def assignment(self) -> Assignment:
-        from slip_redis.client import unreachable
         from slip_redis.errors import FAILURES
 
         member = self._member or self._new_member()
@@ -263,8 +256,7 @@ class RedisTopic(ITopic):
             try:
                 change = await self._client.persist(member.change, None)
             except FAILURES as error:
-                doing = f"keep the consumer group {self._group}"
-                raise unreachable(self._client.target, doing, error) from error
+                raise self._failed("keep its place in", error) from error
             if change is not None:
                 if change.lost:
                     self._drop(change.removed)
@@ -301,7 +293,6 @@ class RedisTopic(ITopic):
         return BlockingClient(self._options.server())
 
     async def accept(self, assignment: Assignment, positions: Positions) -> None:
-        from slip_redis.client import unreachable
         from slip_redis.errors import FAILURES
 
         member, client = self._member, self._client
@@ -316,8 +307,7 @@ class RedisTopic(ITopic):
         try:
             await client.persist(lambda: member.accept(assignment), None)
         except FAILURES as error:
-            doing = f"keep the consumer group {self._group}"
-            raise unreachable(client.target, doing, error) from error
+            raise self._failed("keep its place in", error) from error
 
     async def _place(
         self, partition: int, position: int | None, *, keep_error: bool = False
@@ -330,7 +320,6 @@ class RedisTopic(ITopic):
         Returns:
             the position.
         """
-        from slip_redis.client import unreachable
         from slip_redis.errors import FAILURES
         from slip_redis.ids import id_of, offset_of
         from slip_redis.reading import Cursor, out_of_range
@@ -344,7 +333,7 @@ class RedisTopic(ITopic):
         try:
             found = await client.persist(lambda: member.place(partition, start), None)
         except FAILURES as failure:
-            raise unreachable(client.target, f"read the topic {self.name}", failure) from failure
+            raise self._failed("read", failure) from failure
         if found is None:  # the member was taken for dead, which it is told next
             return position if position is not None else -1
         if found[0]:
@@ -373,6 +362,14 @@ class RedisTopic(ITopic):
         if self._client is None:
             raise self._closed()
         return self._client
+
+    def _failed(self, doing: str, error: Exception) -> SourceError:
+        from slip_redis.errors import reason
+
+        return SourceError(
+            f"can't {doing} the topic {self.name} on Redis at {self._opened().address}, as the "
+            f"consumer group {self._group}: {reason(error)}"
+        )
 
     def _closed(self) -> SourceError:
         return SourceError(f"the topic {self.name} is not open: open it before it is used")
