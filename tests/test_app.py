@@ -13,6 +13,7 @@ from slipcore import App, Cache, Conf, ISource, Limits, Record, Topic, handle, s
 from slipcore.app import current_app, use_app
 from slipcore.config import Config
 from slipcore.interfaces import ConfigError, ConnectError
+from slipcore.plugins import Plugins
 
 
 @pytest.fixture
@@ -76,10 +77,10 @@ def test_the_module_level_functions_act_on_the_current_app(app: App) -> None:
     assert (Topic("t").app, Cache("c").app, current_app()) == (app, app, app)
 
 
-def test_a_topic_with_a_setting_of_kafka_names_what_brings_it(app: App) -> None:
-    """Nothing that claims the setting is installed."""
-    topic = Topic("emoji", {"bootstrap_servers": "localhost:29091"})
-    app.handle(topic)(print)
+def test_a_topic_with_a_setting_of_kafka_names_what_brings_it(tmp_path: Path) -> None:
+    """Where nothing that claims the setting is installed."""
+    app = App("shop", plugins=Plugins([]), config=Config.load(cwd=tmp_path, environ={}))
+    app.handle(app.topic("emoji", {"bootstrap_servers": "localhost:29091"}))(print)
     with pytest.raises(ConfigError, match="slip-kafka"):
         asyncio.run(app.stream())
 

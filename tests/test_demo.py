@@ -160,6 +160,7 @@ def on_kafka() -> Iterator[Environment]:
             "SLIP_DEFAULTS__TOPIC": "kafka",
             "SLIP_BACKENDS__KAFKA__BOOTSTRAP_SERVERS": broker.address,
             "SLIP_BACKENDS__KAFKA__GROUP_INSTANCE_ID": "demo",
+            "SLIP_BACKENDS__KAFKA__TOPIC_CONFIG": '{"retention.ms": -1}',
         }
 
 

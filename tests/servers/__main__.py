@@ -82,7 +82,11 @@ def _run(command: list[str], settings: dict[str, str]) -> int:
 def _settings(name: str, server: Kafka | Redis) -> dict[str, str]:
     """What puts the topics of a command on the server."""
     if isinstance(server, Kafka):
-        address = {"SLIP_BACKENDS__KAFKA__BOOTSTRAP_SERVERS": server.address}
+        address = {
+            "SLIP_BACKENDS__KAFKA__BOOTSTRAP_SERVERS": server.address,
+            # Kafka deletes by the time that a record speaks of, which may be years ago.
+            "SLIP_BACKENDS__KAFKA__TOPIC_CONFIG": '{"retention.ms": -1}',
+        }
     else:
         address = {"SLIP_BACKENDS__REDIS__URL": server.url}
     return {"SLIP_DEFAULTS__TOPIC": name, **address}

@@ -256,7 +256,7 @@ def test_a_client_that_died_is_replaced(
             task(inside(reader)).cancel()
             await asyncio.sleep(0)
             await send(reader.topic, *numbered(2, 4))
-            records = []
+            records: list[Any] = []
             while len(records) < 3:
                 records = [*records, *await reader.read(1)][-3:]
             assert [r.value for r in records] == [b"1", b"2", b"3"]
@@ -285,7 +285,7 @@ def test_what_a_cancelled_read_had_is_not_given_after_a_seek(
                     await asyncio.sleep(0)
                 return found
 
-            inner._fetch = then_cancel  # type: ignore[method-assign]
+            inner._fetch = then_cancel  # type: ignore[assignment,method-assign]
             await send(reader.topic, *numbered(3, 4))
             await asyncio.wait((reading,))
             assert reading.cancelled()

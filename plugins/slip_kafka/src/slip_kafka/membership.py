@@ -410,8 +410,8 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
         return
     stopping.cancel()
     for part in (consumer._coordinator, consumer._fetcher):
-        for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task", "_fetch_task"):
-            task = getattr(part, name, None)
+        for name in ("coordination", "heartbeat", "commit_refresh", "fetch"):
+            task = getattr(part, f"_{name}_task", None)
             if isinstance(task, asyncio.Task):
                 task.cancel()
     await asyncio.gather(stopping, return_exceptions=True)

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from aiokafka.errors import (
     ConsumerStoppedError,
-    IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -140,10 +139,10 @@ class Reader:
         """Where reading stands, in the partitions that are to deliver."""
         consumer = self._joined().consumer
         found: dict[TopicPartition, int] = {}
-        for partition in self._readable():
-            state = consumer._subscription._assigned_state(partition)
+        for place in consumer.assignment().intersection(self._readable()):
+            state = consumer._subscription._assigned_state(place)
             if state.has_valid_position:
-                found[partition] = state.position
+                found[place] = state.position
         return found
 
     # --- the engine's side of the group ---------------------------------------------------
@@ -225,12 +224,11 @@ class Reader:
         """Go on at an offset: what was fetched of this partition is not wanted."""
         consumer = self._joined().consumer
         place = TopicPartition(self.topic, partition)
-        try:
-            consumer.seek(place, offset)
-            if partition not in self._paused:
-                consumer.resume(place)
-        except IllegalStateError:
+        if place not in consumer.assignment():
             return  # taken away meanwhile: the member will say so
+        consumer.seek(place, offset)
+        if partition not in self._paused:
+            consumer.resume(place)
         self._fetched = [r for r in self._fetched if r.partition != partition]
         self._placed.add(partition)
 
@@ -358,7 +356,9 @@ class Reader:
 
     def _in_client(self, method: str, partitions: frozenset[int]) -> None:
         for partition in partitions & self._placed:
-            getattr(self._joined().consumer, method)(TopicPartition(self.topic, partition))
+            consumer, place = self._joined().consumer, TopicPartition(self.topic, partition)
+            if place in consumer.assignment():
+                getattr(consumer, method)(place)
         self.wake()
 
     async def seek(self, offsets: Mapping[int, int]) -> Positions:
