@@ -173,6 +173,7 @@ class Reader:
                 await self._fetch()
                 patience = None
             except FAILURES as error:
+                logger.debug("%s: a fetch failed: %s", self._topic, error)
                 for cursor in self.cursors.values():
                     cursor.is_fresh = False
                 patience = patience or Patience(self._client.target, None)
