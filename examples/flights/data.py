@@ -28,8 +28,8 @@ SHA256: Final = "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a3
 FLIGHTS: Final = 336_776
 """Flights that there are."""
 
-END_OF_TIME: Final = 253_402_300_799_000
-"""The last second of the year 9999, in milliseconds: when no more weather is to come."""
+END_OF_DATA: Final = 1_388_620_800_000
+"""A day after the last flight, in milliseconds since the epoch: no more weather is to come."""
 
 
 class Flight(msgspec.Struct, frozen=True, gc=False):
@@ -52,7 +52,7 @@ class Weather(msgspec.Struct, frozen=True, gc=False):
     """What was observed at an airport.
 
     Attributes:
-        time: the hour, in milliseconds since the epoch; `END_OF_TIME` marks the airport's last.
+        time: the hour, in milliseconds since the epoch; `END_OF_DATA` marks the airport's last.
         rain: inches of precipitation in the hour.
         visibility: miles.
         wind: miles per hour; None: not known.
@@ -86,7 +86,7 @@ def weather(directory: Path) -> list[Weather]:
             for time, origin, rain, visibility, wind in csv.reader(file)
         ]
     airports = sorted({observation.origin for observation in observed})
-    return observed + [Weather(airport, END_OF_TIME, 0.0, 10.0, None) for airport in airports]
+    return observed + [Weather(airport, END_OF_DATA, 0.0, 10.0, None) for airport in airports]
 
 
 def prepared(directory: Path) -> Path:
