@@ -359,7 +359,7 @@ class Cache(ICache):
         Raises:
             DeadlockError: waiting would never end.
         """
-        return Transaction(self._space(), self._locks, {encode_key(key): key for key in keys})
+        return Transaction(self._opened or self.open(), self._locks, {encode_key(key): key for key in keys})
 
     def _space(self) -> Space:
         space = self._opened or self.open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,3 +30,21 @@ def make_cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeC
 
 class TestCache(CacheContract):
     """Memory and sqlite."""
+
+
+def test_a_remote_cache_warns_of_its_dictionary_face_alone(tmp_path: Path) -> None:
+    """Once, in a loop; its awaited face and its transactions block nothing."""
+
+    async def work(cache: Cache) -> None:
+        async with cache.transaction("fish"):
+            await cache.aset("fish", "🐟")
+        assert await cache.aget("fish") == "🐟"
+        with pytest.warns(UserWarning, match="blocks the event loop"):
+            assert cache["fish"] == "🐟"
+        assert cache["fish"] == "🐟"
+
+    app = App("tests", config=Config.load(cwd=tmp_path, environ={}))
+    cache = app.cache("prizes", backend="memory")
+    cache.open().store.remote = True
+    asyncio.run(work(cache))
+    app.close()
