@@ -359,7 +359,8 @@ class Cache(ICache):
         Raises:
             DeadlockError: waiting would never end.
         """
-        return Transaction(self._opened or self.open(), self._locks, {encode_key(key): key for key in keys})
+        named = {encode_key(key): key for key in keys}
+        return Transaction(self._opened or self.open(), self._locks, named)
 
     def _space(self) -> Space:
         space = self._opened or self.open()
