@@ -44,8 +44,9 @@ lint: $(STAMP) ## look for mistakes and for what is not formatted
 type: $(STAMP) ## check the types, strictly
 	$(BIN)/mypy
 
-bench: $(STAMP) ## measure the engine beside the loop that one would write
+bench: $(STAMP) ## measure the engine, and Kafka topic to topic, beside the loops one would write
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python -m benchmarks.kafka
 
 clean: ## remove what was made, the state of the demo too
 	rm -rf $(VENV) .demo .slip dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

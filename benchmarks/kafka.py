@@ -1,6 +1,6 @@
 """From one Kafka topic to another: slipcore beside a bare aiokafka loop, in one run.
 
-python benchmarks/kafka.py [--records 1000000] [--rounds 3] [--bootstrap localhost:9092]
+python -m benchmarks.kafka [--records 1000000] [--rounds 3] [--bootstrap localhost:9092]
 
 Each contender is a process of its own that reads the same topic from its beginning and writes all
 of it to a topic of its own, acknowledged by all replicas. The time is that between its first and
