@@ -81,14 +81,11 @@ def test_kafka_is_reached_every_way(way: str, secure_kafka: Kafka) -> None:
 
 
 @pytest.mark.parametrize("way", ["sasl plain", "sasl scram", "sasl ssl"])
-def test_kafka_refuses_a_wrong_password(
-    way: str, secure_kafka: Kafka, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_kafka_refuses_a_wrong_password(way: str, secure_kafka: Kafka) -> None:
     """The listeners that ask for a password look at it."""
     arguments = {**sign_on(secure_kafka, way), "sasl_plain_password": "guessed"}
     with pytest.raises(KafkaConnectionError):
         asyncio.run(send("nothing", b"", arguments))
-    assert "Authentication failed" in caplog.text
 
 
 @starts_kafka
