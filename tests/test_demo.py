@@ -181,7 +181,7 @@ def test_ten_kills_change_nothing_on_kafka(
     directory: Path, archive: Path, on_kafka: Environment
 ) -> None:
     """The same job with its topics on Kafka."""
-    kill_ten_times(directory, archive, on_kafka, 4.0)
+    kill_ten_times(directory, archive, on_kafka, 2.0)
 
 
 @pytest.mark.servers("redis")
@@ -189,7 +189,7 @@ def test_ten_kills_change_nothing_on_redis(
     directory: Path, archive: Path, on_redis: Environment
 ) -> None:
     """The same job with its topics on Redis."""
-    kill_ten_times(directory, archive, on_redis, 2.0)
+    kill_ten_times(directory, archive, on_redis, 1.5)
 
 
 def kill_ten_times(directory: Path, archive: Path, backend: Environment, longest: float) -> None:

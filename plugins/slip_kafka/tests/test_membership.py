@@ -82,6 +82,48 @@ def test_topics_of_an_app_are_read_by_one_member(
     run(scenario())
 
 
+def test_a_topic_that_joins_costs_the_others_nothing(
+    make_topic: MakeTopic, name: str, group: str
+) -> None:
+    """What they have finished is committed before the group is told of it, and not read again."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(f"{name}-1", group, 1)) as one:
+            await one.holds({0})
+            await send(one.topic, *numbered(0, 3))
+            records = await one.read(3)
+            one.ready.clear()
+            async with Reader(make_topic(f"{name}-2", group, 1)) as two:
+                await one.until(lambda it: bool(it.assignments[-1].removed))
+                await one.commit(records[1])
+                one.ready.set()
+                await two.holds({0})
+                await one.until(lambda it: it.held == {0} and len(it.assignments) == 3)
+                assert one.assignments[-1].added == {0: records[1].offset}
+                assert await one.values(1) == [b"2"]
+
+    run(scenario())
+
+
+def test_a_topic_that_leaves_and_comes_back_at_once(
+    make_topic: MakeTopic, name: str, group: str
+) -> None:
+    """It is read again, while others keep the member in its group."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(f"{name}-1", group, 1)) as one:
+            for n in range(3):
+                async with Reader(make_topic(f"{name}-2", group, 1)) as two:
+                    await two.holds({0})
+                    await send(two.topic, Out(b"%d" % n))
+                    (record,) = await two.read(1)
+                    assert record.value == b"%d" % n
+                    await two.commit(record)
+            await one.holds({0})
+
+    run(scenario())
+
+
 def test_nothing_is_read_before_it_is_placed(make_topic: MakeTopic, name: str, group: str) -> None:
     """However long the engine takes to place a partition, and the member stays in its group."""
 

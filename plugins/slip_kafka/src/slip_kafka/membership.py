@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -67,7 +67,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         # Before the group gives up on the member, and before its session could end.
         self._handover = min(self._session, arguments["rebalance_timeout_ms"] / 1000) * 0.6
         self._consumer: AIOKafkaConsumer | None = None
-        self._subscribed: frozenset[str] = frozenset()
+        self._subscribed: dict[str, Reader] = {}
         self._starting = asyncio.Lock()
         self._commits: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[None]] = set()
@@ -103,14 +103,14 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 await self._start()
                 self._watching = asyncio.ensure_future(self._watch())
             else:
-                self._subscribe()
+                await self._resubscribe()
 
     async def _start(self) -> None:
         consumer = AIOKafkaConsumer(
             **self._arguments, group_id=self.group, group_instance_id=self._instance_id
         )
         self._consumer = consumer
-        self._subscribed = frozenset()
+        self._subscribed = {}
         self._subscribe()
         try:
             with translated(SourceError, f"join the consumer group {self.group}"):
@@ -126,33 +126,53 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 ) from error
             raise
 
+    async def _resubscribe(self) -> None:
+        """Tell the group which topics are read now, when what is assigned has been committed.
+
+        The client forgets its assignment with the old subscription, and could not commit any more.
+        """
+        while self._consumer is not None and self.readers not in ({}, self._subscribed):
+            self._begin_rebalance()
+            if any(reader.has_partitions for reader in self.readers.values()):
+                await self._release(lost=False)
+            else:
+                self._subscribe()
+
     def _subscribe(self) -> None:
-        topics = frozenset(self.readers)
-        if self._consumer is None or not topics or topics == self._subscribed:
-            return
         self._begin_rebalance()
-        self._subscribed = topics
-        self._consumer.subscribe(sorted(topics), listener=self)
+        self._subscribed = dict(self.readers)
+        self.consumer.subscribe(sorted(self.readers), listener=self)
 
     async def leave(self, reader: Reader) -> None:
         """Read a topic no more; with the last one the member leaves the group."""
         if self.readers.get(reader.topic) is reader:
             del self.readers[reader.topic]
         if self.readers:
-            loop = asyncio.get_running_loop()
-            loop.call_later(REJOIN_SECONDS, self._subscribe)
+            self._in_background(self._let_go())
             return
+        if self._watching is not None:  # it may be replacing the client, for as long as that takes
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         async with self._starting:
             if self.readers:  # one has joined meanwhile
+                self._watching = asyncio.ensure_future(self._watch())
                 return
             consumer, self._consumer = self._consumer, None
-            if self._watching is not None:
-                self._watching.cancel()
-                await asyncio.gather(self._watching, return_exceptions=True)
             await self._drop_commits()
             if consumer is not None:
                 await _stop(consumer)
-            await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def _let_go(self) -> None:
+        """Tell the group of topics that are read no more, once for those that end together."""
+        await asyncio.sleep(REJOIN_SECONDS)
+        async with self._starting:
+            await self._resubscribe()
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     # --- what the client calls ------------------------------------------------------------
 
@@ -161,25 +181,28 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         try:
             lost = self._was_expelled()
             self._begin_rebalance()
-            self.epoch += 1
             if lost and revoked:
                 self._look_for_twin()
-            released = [reader.revoke(self.epoch, lost) for reader in self.readers.values()]
-            waiting = [done for done in released if done is not None]
-            if waiting and not lost:
-                _, late = await asyncio.wait(waiting, timeout=self._handover)
-                if late:
-                    logger.warning(
-                        "The consumer group %s rebalances, and a record was not finished within "
-                        "%g s: its partition is given up, and the record comes again.",
-                        self.group,
-                        self._handover,
-                    )
-            for reader in self.readers.values():
-                reader.drop_revoked()
-            await self._drop_commits()
+            await self._release(lost)
         except Exception as error:
             self.fail(error)
+
+    async def _release(self, lost: bool) -> None:
+        self.epoch += 1
+        released = [reader.revoke(self.epoch, lost) for reader in self.readers.values()]
+        waiting = [done for done in released if done is not None]
+        if waiting and not lost:
+            _, late = await asyncio.wait(waiting, timeout=self._handover)
+            if late:
+                logger.warning(
+                    "The consumer group %s rebalances, and a record was not finished within "
+                    "%g s: its partition is given up, and the record comes again.",
+                    self.group,
+                    self._handover,
+                )
+        for reader in self.readers.values():
+            reader.drop_revoked()
+        await self._drop_commits()
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Tell the readers; nothing is fetched before their engines have placed it."""
@@ -192,7 +215,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             self.rebalancing = False
             self._longest_sleep = 0.0
             for topic, reader in self.readers.items():
-                if topic in self._subscribed:
+                if self._subscribed.get(topic) is reader:
                     mine = {p.partition for p in assigned if p.topic == topic}
                     reader.assign(mine, self.epoch, self._count(topic))
         except Exception as error:
@@ -386,9 +409,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 reader.revoke(self.epoch, lost=True)
                 reader.drop_revoked()
             await self._drop_commits()
-            stopping = asyncio.ensure_future(_stop(old))
-            self._background.add(stopping)
-            stopping.add_done_callback(self._background.discard)
+            self._in_background(_stop(old))
             while True:
                 try:
                     await self._start()

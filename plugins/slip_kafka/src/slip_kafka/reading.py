@@ -117,6 +117,11 @@ class Reader:
         self._changes.append(change)
         return change.done
 
+    @property
+    def has_partitions(self) -> bool:
+        """Whether something is assigned to it."""
+        return bool(self._owned)
+
     def drop_revoked(self) -> None:
         """Whatever was assigned is not this member's any more."""
         self._owned.clear()
