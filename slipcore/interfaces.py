@@ -261,7 +261,8 @@ class ISink(_Openable):
         """Hand an output over without waiting until it is durable.
 
         Returns:
-            None; or, where too much is on the way, an awaitable that ends when there is room.
+            None; or, where too much is on the way, an awaitable that ends when there is room. It
+            may raise what `flush` would have raised.
 
         Raises:
             SinkError: it can't be taken (too large, no such partition); nothing was handed over.

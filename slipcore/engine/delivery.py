@@ -408,22 +408,30 @@ def _nothing() -> None:
 
 
 class RunSink(ISink):
-    """A sink for one run: once a flush has failed, no later one of the run succeeds.
+    """A sink for one run: once a flush, or the wait for room, has failed, no flush succeeds.
 
-    A failed flush lets go of what others have handed over too. Were theirs to succeed after that,
-    on nothing, what they sent would be lost.
+    What failed lets go of what others have handed over too. Were their flush to succeed after
+    that, on nothing, what they sent would be lost.
     """
 
     def __init__(self, sink: ISink) -> None:
-        self.send = sink.send  # type: ignore[method-assign]  # as it is, without a call between
         self._sink = sink
+        self._hand_over = sink.send
         self._failure: Exception | None = None
 
     def __repr__(self) -> str:
         return repr(self._sink)
 
     def send(self, output: Out) -> Awaitable[None] | None:
-        return self._sink.send(output)
+        waiting = self._hand_over(output)
+        return None if waiting is None else self._room(waiting)
+
+    async def _room(self, waiting: Awaitable[None]) -> None:
+        try:
+            await waiting
+        except Exception as error:
+            self._failure = self._failure or error
+            raise
 
     async def open(self) -> None:
         await self._sink.open()

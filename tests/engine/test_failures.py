@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -218,6 +219,49 @@ def test_a_failed_flush_loses_nothing_of_the_others_that_share_the_sink(make_app
                 await asyncio.sleep(0.001)
 
     run(work())
+
+
+class FailingRoom(ISink):
+    """It has no room for the fifth output, and lets go of all that was handed over."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Out] = []
+        self.durable: list[Out] = []
+        self.fails = True
+
+    def send(self, output: Out) -> Awaitable[None] | None:
+        self.waiting.append(output)
+        return self.room() if self.fails and len(self.waiting) == 5 else None
+
+    async def room(self) -> None:
+        self.fails = False
+        lost, self.waiting = self.waiting, []
+        raise SinkError("full", lost)
+
+    async def flush(self) -> None:
+        self.durable += self.waiting
+        self.waiting = []
+
+
+def test_what_was_lost_while_waiting_for_room_comes_again(make_app: MakeApp) -> None:
+    """The records before the one that waited are not finished: their outputs are gone."""
+    app = make_app()
+    topic, sink = app.topic("in"), FailingRoom()
+
+    @app.handle(topic, sink=[sink])
+    def handler(record: Record) -> Any:
+        if record.offset == 7:
+            app.stop()
+        return record.offset
+
+    async def work() -> None:
+        await fill(topic, *((None, "x") for _ in range(8)))
+        with pytest.raises(SinkError, match="full"):
+            await app.stream()
+        await app.stream()
+
+    run(work())
+    assert [output.value for output in sink.durable] == list(range(8))
 
 
 def test_state_built_on_what_is_not_durable_waits_for_it(make_app: MakeApp) -> None:
