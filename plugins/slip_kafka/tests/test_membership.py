@@ -412,3 +412,22 @@ def test_a_broker_that_restarts(make_topic: Callable[..., Any], name: str, group
 
     with Kafka() as broker:
         run(scenario(broker))
+
+
+@pytest.mark.servers("kafka")
+def test_a_client_that_is_being_replaced_can_be_closed(
+    make_topic: Callable[..., Any], name: str, group: str
+) -> None:
+    """Though the brokers that a new one would need are gone."""
+
+    async def scenario(broker: Kafka) -> None:
+        async with Reader(make_topic(name, group, 1, bootstrap_servers=broker.address)) as reader:
+            await reader.holds({0})
+            await asyncio.to_thread(broker.kill)
+            inside(reader)._coordinator._coordination_task.cancel()
+            await asyncio.sleep(2.0)
+            began = time.monotonic()
+        assert time.monotonic() - began < 10.0
+
+    with Kafka() as broker:
+        run(scenario(broker))
