@@ -43,7 +43,7 @@ from slipcore.errors import (
     UnknownBackendError,
     UnpreparedError,
 )
-from slipcore.options import StateOptions, TopicOptions
+from slipcore.options import ByteCount, Milliseconds, Seconds, StateOptions, TopicOptions
 from slipcore.partitioning import partition_for
 from slipcore.records import (
     READ_FROM_END,
@@ -63,6 +63,7 @@ __all__ = [
     "READ_FROM_START",
     "Assignment",
     "BackendConflictError",
+    "ByteCount",
     "Capability",
     "Changes",
     "CodecError",
@@ -83,6 +84,7 @@ __all__ = [
     "ITopic",
     "ITopicCodec",
     "Key",
+    "Milliseconds",
     "MissingDependencyError",
     "Out",
     "Part",
@@ -91,6 +93,7 @@ __all__ = [
     "Positions",
     "Record",
     "Scope",
+    "Seconds",
     "Secret",
     "SinkError",
     "SlipError",

@@ -1,10 +1,27 @@
-"""Settings that all backends of a kind understand, and what a backend tells the plan of itself."""
+"""Settings that all backends of a kind understand, and what a backend tells of itself.
+
+An options class is a Struct or a dataclass. What stands as a string under a field is that option's
+help, for `slip backends` and the documentation; a number says its unit by its type:
+
+    class LogOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True):
+        poll_interval: Seconds = 0.5
+        '''Between two looks whether there is something new.'''
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 import msgspec
+
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(extra={"unit": "s"})]
+"""An option that is a time in seconds."""
+
+Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(extra={"unit": "ms"})]
+"""An option that is a time in whole milliseconds."""
+
+ByteCount: TypeAlias = Annotated[int, msgspec.Meta(extra={"unit": "bytes"})]
+"""An option that is a size in bytes."""
 
 
 class StateOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

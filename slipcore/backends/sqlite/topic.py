@@ -18,6 +18,7 @@ from slipcore.interfaces import (
     Positions,
     Record,
     Scope,
+    Seconds,
     SinkError,
     SourceError,
     TopicOptions,
@@ -45,9 +46,9 @@ class SqliteTopicOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True)
     """How many partitions the topic is created with; None: 1, or what it has."""
     path: str | None = None
     """The database file, from the working directory; None: `slip.db` among the app's state."""
-    session_timeout: float = 10.0
+    session_timeout: Seconds = 10.0
     """Seconds without a sign of life after which a stopped member's partitions go to others."""
-    poll_interval: float = 0.05
+    poll_interval: Seconds = 0.05
     """Seconds between two looks whether another process has written."""
 
     def __post_init__(self) -> None:

@@ -7,41 +7,39 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from slipcore.interfaces import Secret
+from slipcore.interfaces import Seconds, Secret
 
 Wire: TypeAlias = Literal["confluent", "header", "plain"]
 """Where the id of the schema stands: before the value, in a header, or nowhere."""
 
 
 class AvroOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What `[codecs.avro]`, or a codec whose backend is avro, may be set to.
-
-    Attributes:
-        schema: what is written: a file, JSON text or a table.
-        reader_schema: what is read into; None: `schema`, else what the writer had.
-        registry: the URL of a schema registry.
-        username: with `password`, for a registry that asks who is there.
-        token: a bearer token, instead of both.
-        ca_file: certificates to trust, for a registry with TLS.
-        timeout: seconds to go on trying to reach the registry.
-        subject: the name in the registry; None: "<topic>-value" or "<topic>-key".
-        register: register `schema` at the start, if it is not there.
-        check_compatibility: refuse to start with a schema that the latest can't follow.
-        wire: None: "confluent" with a registry, else "plain".
-    """
+    """What `[codecs.avro]`, or a codec whose backend is avro, may be set to."""
 
     schema: str | dict[str, Any] | list[Any] | None = None
+    """What is written: a file, JSON text or a table."""
     reader_schema: str | dict[str, Any] | list[Any] | None = None
+    """What is read into; None: `schema`, else what the writer had."""
     registry: str | None = None
+    """The URL of a schema registry."""
     username: str | None = None
+    """Who signs on, with `password`, at a registry that asks."""
     password: Secret | None = None
+    """Of `username`."""
     token: Secret | None = None
+    """A bearer token, instead of both."""
     ca_file: Path | None = None
-    timeout: float = 20.0
+    """Certificates to trust, for a registry with TLS."""
+    timeout: Seconds = 20.0
+    """Seconds to go on trying to reach the registry."""
     subject: str | None = None
+    """The name in the registry; None: "<topic>-value" or "<topic>-key"."""
     register: bool = False
+    """Register `schema` at the start, if it is not there."""
     check_compatibility: bool = False
+    """Refuse to start with a schema that the latest can't follow."""
     wire: Wire | None = None
+    """Where the schema's id stands; None: "confluent" with a registry, else "plain"."""
 
     def __post_init__(self) -> None:
         of_registry = ("username", "password", "token", "ca_file", "subject")

@@ -11,7 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from slipcore.interfaces import ConfigError, Secret, TopicOptions
+from slipcore.interfaces import (
+    ByteCount,
+    ConfigError,
+    Milliseconds,
+    Seconds,
+    Secret,
+    TopicOptions,
+)
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI")
@@ -98,15 +105,15 @@ class KafkaConnection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The password of the key."""
     ssl_check_hostname: bool = True
     """Whether a broker's certificate has to name the host that was called."""
-    connect_timeout: float = 30.0
+    connect_timeout: Seconds = 30.0
     """Seconds to wait for a cluster that is not there yet."""
-    request_timeout_ms: int = 40_000
+    request_timeout_ms: Milliseconds = 40_000
     """How long the answer to one request may take."""
-    metadata_max_age_ms: int = 300_000
+    metadata_max_age_ms: Milliseconds = 300_000
     """After what time a client asks again which broker has which partition."""
-    connections_max_idle_ms: int = 540_000
+    connections_max_idle_ms: Milliseconds = 540_000
     """After what time a connection that is not used is closed."""
-    retry_backoff_ms: int = 100
+    retry_backoff_ms: Milliseconds = 100
     """How long a client waits before it tries again."""
 
     def __post_init__(self) -> None:
@@ -171,21 +178,21 @@ class KafkaTopicOptions(KafkaConnection, kw_only=True, forbid_unknown_fields=Tru
     auto_offset_reset: str = "earliest"
     """Where a group without a position starts: "earliest" or "latest"."""
 
-    session_timeout_ms: int = 45_000
+    session_timeout_ms: Milliseconds = 45_000
     """After what time without a heartbeat a member's partitions go to others."""
-    heartbeat_interval_ms: int = 3_000
+    heartbeat_interval_ms: Milliseconds = 3_000
     """How often a member says that it lives; also how soon it hears that others came or went."""
-    rebalance_timeout_ms: int = 60_000
+    rebalance_timeout_ms: Milliseconds = 60_000
     """How long a member may take to hand its partitions over."""
     partition_assignment_strategy: str | list[str] = "range"
     """How a group shares partitions: "range" (equal numbers together) or "roundrobin"."""
-    fetch_min_bytes: int = 1
+    fetch_min_bytes: ByteCount = 1
     """How much a broker gathers before it answers a fetch."""
-    fetch_max_wait_ms: int = 500
+    fetch_max_wait_ms: Milliseconds = 500
     """How long it gathers at the most."""
-    fetch_max_bytes: int = 52_428_800
+    fetch_max_bytes: ByteCount = 52_428_800
     """How much one fetch brings at the most, from one broker."""
-    max_partition_fetch_bytes: int = 1_048_576
+    max_partition_fetch_bytes: ByteCount = 1_048_576
     """How much of it one partition brings."""
     isolation_level: str = "read_committed"
     """"read_committed": aborted transactions are no data; or "read_uncommitted"."""
@@ -198,13 +205,13 @@ class KafkaTopicOptions(KafkaConnection, kw_only=True, forbid_unknown_fields=Tru
     """Whether a repeated batch is written once; None: yes, where acks is "all"."""
     compression_type: str | None = None
     """gzip, snappy, lz4 or zstd; None: none."""
-    linger_ms: int = 5
+    linger_ms: Milliseconds = 5
     """How long a batch that nobody flushes waits for more."""
-    max_batch_size: int = 262_144
+    max_batch_size: ByteCount = 262_144
     """How many bytes one batch has at the most, before compression."""
-    max_request_size: int = 1_048_576
+    max_request_size: ByteCount = 1_048_576
     """How many bytes one record may have."""
-    delivery_timeout_ms: int = 120_000
+    delivery_timeout_ms: Milliseconds = 120_000
     """After what time an output that is not acknowledged has failed."""
 
     partitions: int | None = None
@@ -217,16 +224,27 @@ class KafkaTopicOptions(KafkaConnection, kw_only=True, forbid_unknown_fields=Tru
     """Whether a topic that is not there is created."""
 
     enable_auto_commit: bool = False
+    """Not to be true: positions are committed when their records are finished."""
     auto_commit_interval_ms: Any = None
+    """Not to be set: positions are committed when their records are finished."""
     max_poll_records: Any = None
+    """Not to be set: the engine reads in batches that it bounds itself."""
     max_poll_interval_ms: Any = None
+    """Not to be set: a member stays in its group however long a handler takes."""
     consumer_timeout_ms: Any = None
+    """Not to be set: the engine reads in batches that it bounds itself."""
     key_serializer: Any = None
+    """Not to be set: the topic's `key_codec` encodes keys."""
     value_serializer: Any = None
+    """Not to be set: the topic's `codec` encodes values."""
     key_deserializer: Any = None
+    """Not to be set: the topic's `key_codec` decodes keys."""
     value_deserializer: Any = None
+    """Not to be set: the topic's `codec` decodes values."""
     partitioner: Any = None
+    """Not to be set: keys go where Kafka's Java client sends them."""
     transactional_id: Any = None
+    """Not to be set: outputs are written without transactions."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

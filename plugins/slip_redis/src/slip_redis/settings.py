@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from slipcore.interfaces import Secret, StateOptions, TopicOptions
+from slipcore.interfaces import Seconds, Secret, StateOptions, TopicOptions
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
@@ -57,9 +57,9 @@ class RedisCheckpointOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields
     """A file with this client's certificate."""
     ssl_keyfile: str | None = None
     """A file with its private key."""
-    connect_timeout: float = 30.0
+    connect_timeout: Seconds = 30.0
     """Seconds to wait at start for a server that is not there yet."""
-    socket_timeout: float = 5.0
+    socket_timeout: Seconds = 5.0
     """Seconds after which a server that does not answer is given up, and called again."""
 
     def __post_init__(self) -> None:
@@ -76,9 +76,9 @@ class RedisStateOptions(
 
     one_store: ClassVar[bool] = True
 
-    lease: float = 10.0
+    lease: Seconds = 10.0
     """Seconds after which the state of a process that was killed goes to the next one."""
-    operation_timeout: float = 30.0
+    operation_timeout: Seconds = 30.0
     """Seconds in which a read or a write has to succeed, over restarts of the server."""
 
     def __post_init__(self) -> None:
@@ -101,19 +101,19 @@ class RedisTopicOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True):
     """A file with this client's certificate."""
     ssl_keyfile: str | None = None
     """A file with its private key."""
-    connect_timeout: float = 30.0
+    connect_timeout: Seconds = 30.0
     """Seconds to wait at start for a server that is not there yet."""
-    socket_timeout: float = 5.0
+    socket_timeout: Seconds = 5.0
     """Seconds after which a server that does not answer is given up, and called again."""
     partitions: int | None = None
     """How many partitions the topic is created with; None: 1, or what it has."""
-    session_timeout: float = 10.0
+    session_timeout: Seconds = 10.0
     """Seconds without a sign of life after which a member's partitions go to others."""
-    delivery_timeout: float = 30.0
+    delivery_timeout: Seconds = 30.0
     """Seconds in which an output has to become durable, over restarts of the server."""
     max_length: int | None = None
     """About how many records a partition keeps; None: all."""
-    max_age: float | None = None
+    max_age: Seconds | None = None
     """About how many seconds a record is kept; None: for ever."""
     max_deliveries: int | None = None
     """How often a record is delivered that kills its reader each time; None: for ever."""

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from slipcore.interfaces import StateOptions
+from slipcore.interfaces import ByteCount, StateOptions
 
 WRITE_BUFFER_SIZE: Final = 64 * 1024 * 1024
 SMALLEST_WRITE_BUFFER: Final = 64 * 1024
@@ -22,8 +22,8 @@ class RocksStateOptions(StateOptions, kw_only=True, forbid_unknown_fields=True):
     sync: bool = False
     """Whether each generation is on the disk when its write returns. Without, it is with the
     system: it survives any end of the process, but not a loss of power."""
-    write_buffer_size: int = WRITE_BUFFER_SIZE
-    """Bytes that are held in memory, and in the log, before they are written to a table."""
+    write_buffer_size: ByteCount = WRITE_BUFFER_SIZE
+    """How much is held in memory, and in the log, before they are written to a table."""
 
     def __post_init__(self) -> None:
         check_path(self.path)
