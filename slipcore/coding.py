@@ -13,18 +13,32 @@ Part: TypeAlias = Literal["key", "value"]
 
 
 class ICodec(ABC):
-    """Values to bytes and back. A null value (tombstone) never reaches a codec."""
+    """Values to bytes and back.
+
+    A null value (tombstone) never reaches a codec. [codec.null-never-arrives] Where it says
+    `passes_bytes`, what is decoded are the bytes themselves. [codec.passes-bytes] Both methods
+    may be called by several threads at once. [codec.threads]
+    """
 
     passes_bytes: bool = False
     """Whether `decode` gives back the bytes themselves, so that it need not be called."""
 
     @abstractmethod
     def encode(self, obj: Any) -> bytes:
-        """The bytes of a value; whatever it raises is reported as an EncodeError."""
+        """The bytes of a value, and bytes they are. [codec.encodes-to-bytes]
+
+        The value stays as it is. [codec.leaves-the-value] What could not be read again is refused;
+        [codec.refuses-what-it-can-not-write] whatever is raised is reported as an EncodeError.
+        """
 
     @abstractmethod
     def decode(self, s: bytes) -> object:
-        """The value of the bytes; whatever it raises is reported as a DecodeError."""
+        """The value of the bytes, equal to what was encoded. [codec.round-trip]
+
+        No two calls share a value that can be changed. [codec.results-are-apart] Bytes that it
+        has not written are refused, [codec.refuses-foreign-bytes] and those with an end too few or
+        too many; [codec.reads-to-the-end] whatever is raised is reported as a DecodeError.
+        """
 
 
 class ITopicCodec(ICodec):

@@ -2,7 +2,8 @@
 
 A plugin implements what it brings (`ISource`, `ISink`, `ITopic`, `IStateStore`, `ICodec`,
 `ICheckpointStore`) and imports nothing of slipcore but this module and `slipcore.hookimpl`. The
-docstrings are the contract; the suites in `slipcore.testing` hold a backend to them.
+docstrings are the contract; the suites in `slipcore.testing` hold a backend to them: what ends with
+an id in brackets is held to by the tests that bear the id.
 
 Unless a docstring says otherwise, methods are called from the event loop's thread, one call of a
 method at a time per object, and may be cancelled at any await: a cancelled call leaves the object
@@ -12,11 +13,11 @@ usable and loses nothing that it was handed.
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, ABCMeta, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -43,6 +44,8 @@ from slipcore.errors import (
     UnknownBackendError,
     UnpreparedError,
 )
+from slipcore.keyed import DONE as DONE
+from slipcore.keyed import ICache, SourceSinkMeta
 from slipcore.options import ByteCount, Milliseconds, Seconds, StateOptions, TopicOptions
 from slipcore.partitioning import partition_for
 from slipcore.records import (
@@ -56,7 +59,6 @@ from slipcore.records import (
     Record,
     Secret,
 )
-from slipcore.utils import Broadcast
 
 __all__ = [
     "READ_FROM_END",
@@ -145,8 +147,8 @@ class Assignment(msgspec.Struct, frozen=True):
     """A change in what a member of a consumer group reads.
 
     Attributes:
-        epoch: grows with each change; names it in `commit`.
-        added: partition -> the group's committed position, None where it has none.
+        epoch: names the change in `commit`, and grows with each. [source.epochs-grow]
+        added: partition -> the group's position, None if none. [source.assignment-tells-positions]
         removed: partitions that go to others once the change is accepted.
         lost: the removed ones have another owner already: nothing of them may be committed.
         total: how many partitions there are.
@@ -168,9 +170,10 @@ class _Openable(ABC):
         """
 
     async def close(self) -> None:
-        """Let go of everything; unflushed outputs and uncommitted positions are dropped.
+        """Let go of everything; what was not flushed or committed is dropped.
 
-        Never hangs; may be called twice, and after a failed `open`.
+        It never hangs, whatever is under way, and may be called twice, and where `open` was not
+        called or has failed. [source.close-is-harmless] [sink.close-is-harmless]
         """
 
     async def __aenter__(self) -> Any:
@@ -184,29 +187,36 @@ class _Openable(ABC):
 class ISource(_Openable):
     """Records in partitions, each partition in order.
 
-    A source keeps its membership in a consumer group whether or not `read` is called.
+    `capabilities` says what it can do, and it can do that. [source.capabilities-are-true]
     """
 
     capabilities: frozenset[Capability] = frozenset()
 
     @abstractmethod
     async def read(self, max_records: int) -> Sequence[Record]:
-        """Wait for records and hand over what is there, `max_records` at the most.
+        """Wait for records and hand over what is there.
 
-        Keys and values are bytes where the source is a topic; the core decodes them. Within a
-        partition the records come in order, each once, from where the engine has placed it. A
-        partition that is paused, or not accepted yet, delivers nothing. An empty sequence says
-        that the source has ended. A cancelled read loses no record: it comes with the next one.
+        There are `max_records` at the most. [source.read-is-bounded] Those of a partition come in
+        order, each once, with offsets that grow. [source.order] No partition waits until another
+        one is read to its end. [source.no-starving] Before `accept` nothing is delivered.
+        [source.nothing-before-accept] A read that waits gives what arrives meanwhile,
+        [source.waiting-read-wakes] and an empty sequence only says that the source has ended.
+        [source.empty-is-the-end] A cancelled read loses no record: it comes with the next one.
+        [source.cancelled-read-loses-nothing]
 
         Raises:
-            SourceError: the source failed, or a position is out of its range.
+            SourceError: the source failed, or a position is out of its range, for it never jumps
+                to another place by itself. [source.out-of-range-is-an-error]
         """
 
     async def commit(self, positions: Positions, epoch: int) -> None:
-        """Store the positions for the group, durably when it returns (needs COMMIT).
+        """Store the positions for the group (needs COMMIT).
 
-        Positions of partitions that were assigned after `epoch`, or are not assigned any more,
-        are ignored.
+        Where the call has returned, the group's next member goes on after them.
+        [source.commit-is-durable] Nothing else moves the group. [source.only-commits-move-a-group]
+        Other groups, and partitions that are not named, keep theirs.
+        [source.commit-touches-nothing-else] Partitions that were assigned after `epoch`, or are
+        not assigned any more, are ignored. [source.commit-of-a-dead-epoch]
 
         Raises:
             ConnectError: the server does not answer in time; the engine commits again later.
@@ -214,32 +224,46 @@ class ISource(_Openable):
         """
 
     async def pause(self, partitions: frozenset[int]) -> None:
-        """Deliver nothing of these partitions until `resume`; drop nothing, keep membership."""
+        """Deliver nothing of these partitions until `resume`.
+
+        That holds for a read that waits already. [source.pause-holds] Nothing is dropped, and
+        the others go on. [source.pause-loses-nothing]
+        """
 
     async def resume(self, partitions: frozenset[int]) -> None:
-        """Undo `pause`."""
+        """Undo `pause`, for a read that waits too. [source.resume-goes-on]"""
 
     async def seek(self, offsets: Mapping[int, int]) -> Positions:
-        """Go on at these offsets: the next record is the first at or after it (needs SEEK).
+        """Go on at these offsets (needs SEEK).
 
-        `READ_FROM_START` and `READ_FROM_END` are offsets too. Only assigned partitions may be
-        named.
+        The next record is the first at or after it, also for a read that waits.
+        [source.seek-moves] `READ_FROM_START` and `READ_FROM_END` are offsets too.
+        [source.seek-to-the-ends]
 
         Returns:
             the position, as `commit` takes it, that means "all before this offset is finished".
+            [source.seek-tells-the-position]
+
+        Raises:
+            SourceError: it can't seek, or a partition is not assigned. [source.seek-is-refused]
         """
         raise SourceError(f"{self!r} can't seek: it does not keep what it handed over")
 
     async def lag(self) -> Mapping[int, int]:
-        """Assigned partition -> how many records are still to be read; {} where not known."""
+        """Assigned partition -> how many records are still to be read; {} where not known.
+
+        What is known is right while nothing is under way. [source.lag-counts]
+        """
         return {}
 
     async def assignment(self) -> Assignment:
-        """Wait for the next change of assignment; the first call joins the group.
+        """Wait for the next change of assignment.
 
-        A member that gets no partition is told so by an assignment that adds none. The engine
-        calls `accept` before it asks for the next one. A source that is only sent to is never
-        asked.
+        The first call joins the group, and nothing else does. [source.assignment-joins] The
+        partitions are shared by the members, whether or not they read, and again when one leaves.
+        [source.members-share] A member that gets none is told so by an assignment that adds none.
+        [source.no-partition-is-told] The engine calls `accept` before it asks for the next one; a
+        source that is only sent to is never asked.
         """
         if getattr(self, "_assigned", False):
             await asyncio.get_running_loop().create_future()
@@ -249,41 +273,52 @@ class ISource(_Openable):
     async def accept(self, assignment: Assignment, positions: Positions) -> None:
         """The engine is ready: added partitions may deliver, removed ones may go to others.
 
+        Until then what is removed has no other reader, and can be committed.
+        [source.handover-waits]
+
         Args:
             assignment: the change that `assignment` gave.
-            positions: where added partitions start, if not where the group stands: after the
-                last finished offset. A partition with neither starts by `auto_offset_reset`.
+            positions: where added partitions start, after the last finished offset, wherever the
+                group stands. [source.given-position-wins] With neither, a partition starts with
+                the oldest record unless told otherwise. [source.starts-with-the-oldest]
         """
 
 
 class ISink(_Openable):
-    """Takes outputs, in order."""
+    """Takes outputs, and keeps them in order. [sink.order]"""
 
     @abstractmethod
     def send(self, output: Out) -> Awaitable[None] | None:
         """Hand an output over without waiting until it is durable.
 
+        It arrives as it is, once. [sink.what-is-sent-arrives]
+
         Returns:
-            None; or, where too much is on the way, an awaitable that ends when there is room. It
-            may raise what `flush` would have raised.
+            None; or, where too much is on the way, an awaitable that ends when there is room,
+            without a flush. [sink.room-comes] It may raise what `flush` would have raised.
 
         Raises:
             SinkError: it can't be taken (too large, no such partition); nothing was handed over.
+                [sink.what-is-refused-is-not-taken]
         """
 
     async def flush(self) -> None:
         """Return when all that was handed over before the call is durable.
 
-        Several flushes may be under way at once; each answers for what came before its call.
+        What is durable outlives the object. [sink.flushed-is-durable] Several flushes may be
+        under way at once; each answers for what came before its call.
+        [sink.each-flush-answers] One that is cancelled loses nothing.
+        [sink.cancelled-flush-loses-nothing]
 
         Raises:
-            SinkError: with the outputs that are not durable, in order. The sink takes nothing
-                newer in their place: it has let go of them, and of all that was handed over
-                after them.
+            SinkError: with the outputs that are not durable, in order.
+                [sink.failed-flush-tells-its-outputs] The sink has let go of them and of all that
+                was handed over after them; what is sent again comes once, in order.
+                [sink.failed-flush-lets-go]
         """
 
     async def __call__(self, key: Any, value: Any) -> None:
-        """Send one pair and wait until it is durable."""
+        """Send one pair and wait until it is durable. [sink.a-call-is-durable]"""
         waiting = self.send(Out(value, key))
         if waiting is not None:
             await waiting
@@ -293,18 +328,24 @@ class ISink(_Openable):
 class ITopic(ISource, ISink):
     """A named log that is both; one factory, registered under one name with both hooks.
 
-    Keys and values of what it reads and is sent are bytes or None. Without a partition named,
-    `partition_for(key, n)` chooses it, so that data may move between backends.
+    Keys and values of what it reads and is sent are bytes or None, which are not the same as
+    empty ones. [topic.empty-is-not-none] Headers arrive, in order. [topic.headers] So does the
+    timestamp; without one it is that of the writing. [topic.timestamp] An output goes to the
+    partition that it names, else, so that data may move between backends, to
+    `partition_for(key, n)`. [topic.partition] Topics of other names share nothing.
+    [topic.topics-are-apart] Where a group without a position starts is said by
+    `auto_offset_reset`. [topic.reset]
     """
 
 
 class IStateStore(ABC):
-    """Keyed bytes in named spaces, and positions of sources, written together or not at all.
+    """Keyed bytes in named spaces, and positions of sources.
 
-    One SQLite file, one RocksDB directory or one Redis is one store; each cache is a space of it.
-    Keys are kept and scanned in the order of their bytes. Methods are synchronous; those that
-    begin with `a` do the same without blocking the loop. `write` may run in a worker thread while
-    `get` and `scan` are called from the loop's.
+    One SQLite file, one RocksDB directory or one Redis is one store; each cache is a space of it,
+    apart from the others. [cache.spaces-are-apart] Methods are synchronous; those that begin with
+    `a` do the same without blocking the loop. [cache.awaited-does-the-same] `write` may run in a
+    worker thread while `get` and `scan` are called from the loop's: they give what was there
+    before or after it. [cache.reads-beside-a-write]
     """
 
     remote: bool = False
@@ -316,17 +357,21 @@ class IStateStore(ABC):
 
         Raises:
             StateInUseError: another process, or another object of this one, has claimed it.
+                [cache.one-owner]
             StateFormatError: what is there is of another backend or of a newer format.
             ConnectError: it can't be opened (read-only, no rights, unreachable).
         """
 
     @abstractmethod
     def detach(self, space: str) -> None:
-        """Give a space up. One that is not claimed is ignored."""
+        """Give a space up; one that is not claimed is ignored. [cache.detach-gives-up]"""
 
     @abstractmethod
     def get(self, space: str, key: bytes) -> bytes | None:
-        """The value last written, or None."""
+        """The value last written, [cache.last-value] as bytes; [cache.values-are-bytes] or None.
+
+        An empty value is not None. [cache.empty-is-not-none]
+        """
 
     @abstractmethod
     def scan(
@@ -338,28 +383,36 @@ class IStateStore(ABC):
         backwards: bool = False,
         limit: int = 256,
     ) -> list[tuple[bytes, bytes]]:
-        """Up to `limit` pairs with start <= key < end in the order of keys, or from the far end."""
+        """The pairs with start <= key < end, [cache.scan-range] up to `limit`. [cache.scan-limit]
+
+        They come in the order of the keys' bytes, [cache.key-order] or from the far end, the
+        limit counted from there. [cache.scan-backwards]
+        """
 
     @abstractmethod
     def write(self, changes: Changes, positions: Mapping[str, Positions] = {}) -> None:
-        """Write all of it, durably, or nothing.
+        """Write all of it or nothing, [cache.all-or-nothing] durably. [cache.written-is-durable]
+
+        A megabyte or ten thousand keys are nothing special. [cache.large-writes]
 
         Args:
-            changes: by space; spaces that this object has attached.
+            changes: by space; None deletes. [cache.none-deletes]
             positions: reader -> partition -> position; the partitions that are not named stay.
+                [cache.positions-not-named-stay]
 
         Raises:
-            StateError: nothing was written; the disk is full, the file is read-only, ...
+            StateError: a space is not attached; [cache.write-needs-a-claim] nothing was written;
+                the disk is full, the file is read-only, ...
             FencedError: a space has a newer owner; nothing was written.
         """
 
     @abstractmethod
     def positions(self, reader: str) -> Positions:
-        """What `write` last stored for a reader; {} if nothing."""
+        """What `write` last stored for a reader; {} if nothing. [cache.positions-are-kept]"""
 
     @abstractmethod
     def close(self) -> None:
-        """Give up all spaces. May be called twice."""
+        """Give up all spaces. May be called twice. [cache.close-gives-up]"""
 
     def database(self, space: str) -> Any:
         """The client library's own object for the database that a space is in.
@@ -368,7 +421,7 @@ class IStateStore(ABC):
         positions, and a cache may go on giving the values that it has read before.
 
         Raises:
-            StateError: the backend has no such object.
+            StateError: the backend has no such object. [cache.database-or-refusal]
         """
         raise StateError(
             f"the state {space} is in a {type(self).__name__}, which has no database object to be "
@@ -390,7 +443,7 @@ class IStateStore(ABC):
         return self.scan(space, start, end, backwards=backwards, limit=limit)
 
     async def awrite(self, changes: Changes, positions: Mapping[str, Positions] = {}) -> None:
-        """As `write`; once begun it is not undone by a cancellation."""
+        """As `write`; once begun, a cancelled one is whole. [cache.cancelled-write-is-whole]"""
         await asyncio.shield(asyncio.to_thread(self.write, changes, positions))
 
 
@@ -398,12 +451,13 @@ class ICheckpointStore(ABC):
     """Small named states, each saved as one value, atomically.
 
     It holds what must outlive a run and is no cache: checkpoints, and the positions of sources
-    that keep none of their own. States are bytes that the core has packed (msgpack).
+    that keep none of their own. States are bytes that the core has packed (msgpack). Names are
+    any text, and apart from each other, case and slashes included. [checkpoint-store.names]
     """
 
     @abstractmethod
     def load(self, name: str) -> bytes | None:
-        """The state last saved, or None.
+        """The state last saved, or None, which is no empty state. [checkpoint-store.last-state]
 
         Raises:
             StateError: it can't be read.
@@ -411,85 +465,13 @@ class ICheckpointStore(ABC):
 
     @abstractmethod
     def save(self, name: str, state: bytes) -> None:
-        """Replace the state; durable when it returns, and never half of it.
+        """Replace the state, durably. [checkpoint-store.saved-is-durable]
+
+        There is never half of it, nor anything left of the former one. [checkpoint-store.whole]
 
         Raises:
             StateError: it was not saved; the former state is still there.
         """
 
     def close(self) -> None:
-        """Let go of everything. May be called twice."""
-
-
-class SourceSinkMeta(ABCMeta):
-    """The type of classes that are a source and a sink: to iterate over and to call."""
-
-
-class _Done:
-    """What a call has to be awaited for that was through at once."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield
-
-    def __repr__(self) -> str:
-        return "<done>"
-
-
-DONE: Final = _Done()
-
-
-class ICache(metaclass=SourceSinkMeta):
-    """Keyed state of one's own making; what `Cache` is over a registered backend.
-
-    >>> class MyCache(ICache):
-    ...     def __init__(self):
-    ...         self.db = {}
-    ...     def __contains__(self, key):
-    ...         return key in self.db
-    ...     def __delitem__(self, key):
-    ...         del self.db[key]
-    ...     def __getitem__(self, key):
-    ...         return self.db.get(key, None)
-    ...     def __setitem__(self, key, val):
-    ...         self.db[key] = val
-    >>> cache = MyCache()
-    >>> cache['prize'] = '🏆'
-    >>> cache['prize']
-    '🏆'
-    >>> del cache['prize']
-    >>> 'prize' in cache
-    False
-    """
-
-    @abstractmethod
-    def __contains__(self, key: Any) -> bool: ...
-
-    @abstractmethod
-    def __delitem__(self, key: Any) -> None: ...
-
-    @abstractmethod
-    def __getitem__(self, key: Any) -> Any:
-        """The value, or None for a key that is not there."""
-
-    @abstractmethod
-    def __setitem__(self, key: Any, val: Any) -> None: ...
-
-    def __call__(self, key: Any, val: Any) -> Awaitable[None]:
-        """Store a value and tell those who iterate over the cache; `cache[key] = val` does not.
-
-        It is stored at once; what comes back may be awaited, and need not be.
-        """
-        self[key] = val
-        watchers: Broadcast | None = self.__dict__.get("_watchers")
-        if watchers is not None:
-            watchers.publish(self.__dict__["_name"], key, val)
-        return DONE
-
-    def __aiter__(self) -> AsyncIterator[tuple[Any, Any]]:
-        """The key and value of every call from now on.
-
-        A reader that falls behind by more than a bounded number is told so by a SlipError.
-        """
-        watchers: Broadcast = self.__dict__.setdefault("_watchers", Broadcast())
-        return watchers.iter_topic(self.__dict__.setdefault("_name", repr(self)))
+        """Let go of everything. May be called twice. [checkpoint-store.close-twice]"""
