@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from slipcore.records import Secret
-from slipcore.settings import MASK
+from slipcore.settings import Setting, mask
 
 _WORDS: Final[Mapping[Any, str]] = {
     str: "text",
@@ -62,7 +62,7 @@ def describe_options(options_type: type | None) -> list[OptionInfo]:
         OptionInfo(
             name=name,
             type=type_words(expected),
-            default=MASK if _is_secret(expected) and default is not None else default,
+            default=_shown(name, default),
             unit=_unit(expected) or "",
             help=helps.get(attribute, ""),
             secret=_is_secret(expected),
@@ -70,6 +70,11 @@ def describe_options(options_type: type | None) -> list[OptionInfo]:
         )
         for attribute, name, expected, default, required in _fields(options_type)
     ]
+
+
+def _shown(name: str, default: Any) -> Any:
+    """A default without what no list may show; None is not masked, there is nothing."""
+    return None if default is None else mask({name: Setting(default, "default")})[name]
 
 
 def type_words(expected: Any) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from slipcore.cli.listing import list_plugins
-from slipcore.cli.output import JsonReport, PlainReport, Report, print_plan
-from slipcore.cli.run import plan_target, run_target
+if TYPE_CHECKING:
+    from slipcore.cli.output import Report
+
+# What a command stands on is imported when it is called: help and lists come at once.
 
 TARGET_HELP = """TARGET is an app file or a dotted module, with :NAME where it holds several apps:
 shop.py, shop.py:app, company.shop:app. Without :NAME it is the module's only App object, else the
@@ -62,6 +64,8 @@ def run(target: str, quiet: bool, log_json: bool) -> None:
       2  a wrong setting, name or usage; nothing was started
       3  a deadline passed with unfinished work
     """
+    from slipcore.cli.run import run_target
+
     sys.exit(run_target(target, _report(log_json, quiet), quiet=quiet, log_json=log_json))
 
 
@@ -77,16 +81,20 @@ def plan(target: str, as_json: bool) -> None:
       slip plan shop.py
       slip plan shop.py --json | python -m json.tool
     """
+    from slipcore.cli.output import PlainReport, print_plan
+    from slipcore.cli.run import plan_target
+
     code, found = plan_target(target, PlainReport())
     if found is not None:
         print_plan(found, as_json)
     sys.exit(code)
 
 
-@slip.command(short_help="List the installed plugins and what each provides.")
+@slip.group(invoke_without_command=True, short_help="List the plugins and what each provides.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-@click.option("--check", is_flag=True, help="Exit with 1 if a plugin failed to load.")
-def plugins(as_json: bool, check: bool) -> None:
+@click.option("--check", is_flag=True, help="Exit with 1 if one failed or two want one name.")
+@click.pass_context
+def plugins(context: click.Context, as_json: bool, check: bool) -> None:
     """List the installed plugins, what each provides, and why one could not be used.
 
     No client library is imported for it.
@@ -94,11 +102,62 @@ def plugins(as_json: bool, check: bool) -> None:
     \b
       slip plugins
       slip plugins --check && slip run shop.py
+
+    \b
+    --json prints a list of objects:
+      name, distribution, version   the entry point, and who brings it
+      status      "loaded", "failed" or "disabled"
+      provides    kind -> names
+      reason      why it is not used, or null
+      conflicts   kind, name, owners: names that another plugin has too
+
+    \b
+    Exit codes with --check:
+      0  all that is not disabled is loaded, and no name is wanted twice
+      1  a plugin failed, or two plugins register one name
+      2  a wrong setting
     """
+    if context.invoked_subcommand is not None:
+        return
+    from slipcore.cli.listing import list_plugins
+
     sys.exit(list_plugins(as_json=as_json, check=check))
 
 
+@slip.command(short_help="List the backends, or show how one is set and what it can do.")
+@click.argument("kind", required=False)
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def backends(kind: str | None, name: str | None, as_json: bool) -> None:
+    """List the backends; with NAME show its options and capabilities.
+
+    KIND is topic, source, sink, cache, codec or checkpoint_store; a backend's name alone shows
+    all that is registered under it.
+
+    \b
+      slip backends
+      slip backends cache
+      slip backends topic kafka
+
+    \b
+    --json prints a list of objects:
+      kind, name                    as above
+      distribution, version         who brings it
+      summary                       one line
+    \b
+    and with NAME:
+      capabilities  commit, seek, partitions, transactions; durable, one store
+      options       name, type, default, unit, help, secret, required
+      note          why the capabilities are not known, or null
+    """
+    from slipcore.cli.backends import list_backends
+
+    sys.exit(list_backends(kind, name, as_json=as_json))
+
+
 def _report(log_json: bool, quiet: bool) -> Report:
+    from slipcore.cli.output import JsonReport, PlainReport
+
     return JsonReport(quiet) if log_json else PlainReport(quiet)
 
 

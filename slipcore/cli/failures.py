@@ -16,6 +16,7 @@ import click
 
 import slipcore
 from slipcore.app import App
+from slipcore.cli.exits import FAILED, MISCONFIGURED, UNFINISHED
 from slipcore.interfaces import (
     ConfigError,
     DeadlineError,
@@ -25,10 +26,6 @@ from slipcore.interfaces import (
     StateFormatError,
     StateInUseError,
 )
-
-FAILED: Final = 1
-MISCONFIGURED: Final = 2
-UNFINISHED: Final = 3
 
 _OWN: Final = str(Path(slipcore.__file__).parent)
 

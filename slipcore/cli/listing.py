@@ -2,53 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-import click
-from rich.console import Console
-from rich.table import Table
+import msgspec
 
-from slipcore.cli.failures import FAILED, MISCONFIGURED
-from slipcore.cli.output import print_json
-from slipcore.interfaces import SlipError
-from slipcore.plugins import PluginInfo, Plugins
+from slipcore.cli.exits import FAILED, MISCONFIGURED
+from slipcore.cli.printing import print_json, print_table, print_text, say_failure
+from slipcore.interfaces import BackendConflictError, SlipError
+from slipcore.plugins import KINDS, Plugins
 
-PIPED_WIDTH = 80
+
+class Conflict(msgspec.Struct, frozen=True):
+    """A name that two plugins registered.
+
+    Attributes:
+        owners: the plugins, each as "distribution:plugin".
+    """
+
+    kind: str
+    name: str
+    owners: list[str]
+
+
+class PluginRow(msgspec.Struct, frozen=True):
+    """One plugin. Field names are stable: `slip plugins --json` prints them.
+
+    Attributes:
+        status: "loaded", "failed" or "disabled".
+        provides: kind -> names.
+        reason: why it is not used; None where it is.
+        conflicts: names that another plugin registers too.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    status: str
+    provides: Mapping[str, Sequence[str]]
+    reason: str | None
+    conflicts: list[Conflict]
 
 
 def list_plugins(*, as_json: bool, check: bool) -> int:
     """Print the plugins and return the exit code."""
     try:
-        plugins = Plugins.from_env().report()
+        plugins = Plugins.from_env()
+        rows = plugin_rows(plugins)
     except SlipError as error:
-        click.echo(f"Error: {error}", err=True)
+        say_failure(str(error))
         return MISCONFIGURED
     if as_json:
-        print_json(plugins)
+        print_json(rows)
     else:
-        _print_table(plugins)
-    return FAILED if check and any(p.status == "failed" for p in plugins) else 0
+        _print(rows, list(_sentences(plugins)))
+    wrong = any(row.status == "failed" or row.conflicts for row in rows)
+    return FAILED if check and wrong else 0
 
 
-def _print_table(plugins: Sequence[PluginInfo]) -> None:
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=PIPED_WIDTH)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", "PROVIDES"):
-        table.add_column(column, overflow="fold")
-    for plugin in plugins:
-        table.add_row(
-            plugin.name, plugin.distribution, plugin.version, plugin.status, _provided(plugin)
+def plugin_rows(plugins: Plugins) -> list[PluginRow]:
+    """All plugins, with what each has in conflict with others."""
+    conflicts = list(_conflicts(plugins))
+    return [
+        PluginRow(
+            info.name,
+            info.distribution,
+            info.version,
+            info.status,
+            info.provides,
+            info.reason,
+            [conflict for conflict in conflicts if info.owner in conflict.owners],
         )
-    console.print(table)
-    for plugin in plugins:
-        if plugin.reason:
-            console.print(f"\n{plugin.name}: {plugin.reason}", markup=False)
+        for info in plugins.report()
+    ]
 
 
-def _provided(plugin: PluginInfo) -> str:
-    kinds = (
-        f"{kind.replace('_', ' ')}: {', '.join(names)}" for kind, names in plugin.provides.items()
+def provided(provides: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What a plugin provides, a line for each kind; what is source and sink is a topic."""
+    sources, sinks = provides.get("source", ()), provides.get("sink", ())
+    said = {
+        "topic": [name for name in sources if name in sinks],
+        "source": [name for name in sources if name not in sinks],
+        "sink": [name for name in sinks if name not in sources],
+        **{kind: names for kind, names in provides.items() if kind not in ("source", "sink")},
+    }
+    for kind, names in said.items():
+        if names:
+            yield f"{kind.replace('_', ' ')}: {', '.join(names)}"
+
+
+def _conflicts(plugins: Plugins) -> Iterator[Conflict]:
+    for name in plugins.names():
+        for kind in KINDS:
+            owners = sorted(b.owner for b in plugins.of_name(name) if b.kind == kind)
+            if len(owners) > 1:
+                yield Conflict(kind, name, owners)
+
+
+def _sentences(plugins: Plugins) -> Iterator[str]:
+    """What using a name in conflict says; once for a topic, which is registered twice."""
+    said: set[tuple[str, tuple[str, ...]]] = set()
+    for conflict in _conflicts(plugins):
+        same = conflict.name, tuple(conflict.owners)
+        if conflict.kind == "sink" and same in said:
+            continue
+        said.add(same)
+        try:
+            plugins.get(conflict.kind, conflict.name)
+        except BackendConflictError as error:
+            yield str(error)
+
+
+def _print(rows: Sequence[PluginRow], conflicts: Sequence[str]) -> None:
+    print_table(
+        ("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", "PROVIDES"),
+        [
+            (row.name, row.distribution, row.version, row.status, "\n".join(provided(row.provides)))
+            for row in rows
+        ],
+        whole=("VERSION", "STATUS"),
     )
-    return "\n".join(kinds)
+    for row in rows:
+        if row.reason:
+            print_text("", f"{row.name}: {row.reason}")
+    for sentence in conflicts:
+        print_text("", sentence)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import click
-import msgspec
 
 from slipcore.cli.failures import Failure
 from slipcore.cli.logs import OUTPUT
 from slipcore.cli.plan import plan_text
+from slipcore.cli.printing import as_builtins, print_json, say_failure
 from slipcore.plan import Plan
 
 
@@ -51,7 +50,7 @@ class PlainReport:
         click.echo(f"Ended in order after {seconds:.1f} s; records handled: {counts}.", err=True)
 
     def failed(self, failure: Failure) -> int:
-        click.echo(f"Error: {failure.sentence}", err=True)
+        say_failure(failure.sentence)
         if failure.traceback is not None:
             click.echo(failure.traceback, err=True)
         return failure.exit_code
@@ -83,17 +82,6 @@ class JsonReport:
             data["traceback"] = failure.traceback
         self._log.error("%s", failure.sentence, extra={"data": data})
         return failure.exit_code
-
-
-def as_builtins(thing: Any) -> Any:
-    """A plan or report as dicts and lists; a setting that JSON does not know as its repr."""
-    return msgspec.to_builtins(thing, enc_hook=repr)
-
-
-def print_json(thing: Any) -> None:
-    """Print JSON: on a terminal indented, else one line."""
-    data = msgspec.json.encode(as_builtins(thing))
-    click.echo(msgspec.json.format(data, indent=2) if sys.stdout.isatty() else data)
 
 
 def print_plan(plan: Plan, as_json: bool) -> None:
