@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slipcore.cli.new import new
+
 if TYPE_CHECKING:
     from slipcore.cli.output import Report
 
@@ -153,6 +155,9 @@ def backends(kind: str | None, name: str | None, as_json: bool) -> None:
     from slipcore.cli.backends import list_backends
 
     sys.exit(list_backends(kind, name, as_json=as_json))
+
+
+slip.add_command(new)
 
 
 def _report(log_json: bool, quiet: bool) -> Report:

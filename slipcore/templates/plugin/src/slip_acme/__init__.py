@@ -1,0 +1,1 @@
+"""acme for slipcore: topics and caches."""
