@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from slipcore.clock import now_ms
 from slipcore.coding import ICodec, ITopicCodec, Part
 from slipcore.errors import (
     BackendConflictError,
@@ -108,6 +109,7 @@ __all__ = [
     "TopicOptions",
     "UnknownBackendError",
     "UnpreparedError",
+    "now_ms",
     "partition_for",
 ]
 
@@ -212,8 +214,9 @@ class ISource(_Openable):
     async def commit(self, positions: Positions, epoch: int) -> None:
         """Store the positions for the group (needs COMMIT).
 
-        Where the call has returned, the group's next member goes on after them.
-        [source.commit-is-durable] Nothing else moves the group. [source.only-commits-move-a-group]
+        When it has returned, the group's next member goes on after them.
+        [source.commit-is-durable] Nothing but a commit moves a group.
+        [source.only-commits-move-a-group]
         Other groups, and partitions that are not named, keep theirs.
         [source.commit-touches-nothing-else] Partitions that were assigned after `epoch`, or are
         not assigned any more, are ignored. [source.commit-of-a-dead-epoch]
@@ -226,8 +229,8 @@ class ISource(_Openable):
     async def pause(self, partitions: frozenset[int]) -> None:
         """Deliver nothing of these partitions until `resume`.
 
-        That holds for a read that waits already. [source.pause-holds] Nothing is dropped, and
-        the others go on. [source.pause-loses-nothing]
+        A read that waits already delivers nothing of them either. [source.pause-holds] Nothing is
+        dropped, and the others go on. [source.pause-loses-nothing]
         """
 
     async def resume(self, partitions: frozenset[int]) -> None:
@@ -273,7 +276,7 @@ class ISource(_Openable):
     async def accept(self, assignment: Assignment, positions: Positions) -> None:
         """The engine is ready: added partitions may deliver, removed ones may go to others.
 
-        Until then what is removed has no other reader, and can be committed.
+        Until then what is to be removed has no other reader, and can be committed.
         [source.handover-waits]
 
         Args:
@@ -368,9 +371,10 @@ class IStateStore(ABC):
 
     @abstractmethod
     def get(self, space: str, key: bytes) -> bytes | None:
-        """The value last written, [cache.last-value] as bytes; [cache.values-are-bytes] or None.
+        """The value last written, or None. [cache.last-value]
 
-        An empty value is not None. [cache.empty-is-not-none]
+        It is of type bytes. [cache.values-are-bytes] An empty one is not None.
+        [cache.empty-is-not-none]
         """
 
     @abstractmethod
@@ -391,9 +395,10 @@ class IStateStore(ABC):
 
     @abstractmethod
     def write(self, changes: Changes, positions: Mapping[str, Positions] = {}) -> None:
-        """Write all of it or nothing, [cache.all-or-nothing] durably. [cache.written-is-durable]
+        """Write all of it or nothing. [cache.all-or-nothing]
 
-        A megabyte or ten thousand keys are nothing special. [cache.large-writes]
+        What is written outlives the object. [cache.written-is-durable] A megabyte or ten thousand
+        keys are nothing special. [cache.large-writes]
 
         Args:
             changes: by space; None deletes. [cache.none-deletes]
@@ -401,8 +406,8 @@ class IStateStore(ABC):
                 [cache.positions-not-named-stay]
 
         Raises:
-            StateError: a space is not attached; [cache.write-needs-a-claim] nothing was written;
-                the disk is full, the file is read-only, ...
+            StateError: nothing was written: the disk is full, the file is read-only, ... or a
+                space is not attached. [cache.write-needs-a-claim]
             FencedError: a space has a newer owner; nothing was written.
         """
 
@@ -412,7 +417,7 @@ class IStateStore(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give up all spaces. May be called twice. [cache.close-gives-up]"""
+        """Give up all spaces; may be called twice. [cache.close-gives-up]"""
 
     def database(self, space: str) -> Any:
         """The client library's own object for the database that a space is in.
@@ -474,4 +479,4 @@ class ICheckpointStore(ABC):
         """
 
     def close(self) -> None:
-        """Let go of everything. May be called twice. [checkpoint-store.close-twice]"""
+        """Let go of everything; may be called twice. [checkpoint-store.close-twice]"""
