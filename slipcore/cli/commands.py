@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ import click
 from slipcore.cli.new import new
 
 if TYPE_CHECKING:
+    from slipcore.app import App
     from slipcore.cli.output import Report
 
 # What a command stands on is imported when it is called: help and lists come at once.
@@ -160,11 +162,60 @@ def backends(kind: str | None, name: str | None, as_json: bool) -> None:
 slip.add_command(new)
 
 
+@slip.command(short_help="Show the configuration in force, and where each value is from.")
+@click.argument("target", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option("--check", is_flag=True, help="Print only what is wrong.")
+def config(target: str | None, as_json: bool, check: bool) -> None:
+    """Show every setting in force and where it was written; secrets are masked.
+
+    Without TARGET, what the file and the environment say; with it, also what the app's resources
+    are given in code, and what they have by default. Nothing is opened or started.
+
+    \b
+      slip config
+      slip config shop.py
+      slip config --check && slip run shop.py
+
+    \b
+    --json prints one object:
+      app, file, state_dir      strings, or null
+      sections      section, settings, problem
+      resources     kind, name, backend, reason, settings, problem, note
+      settings      name, value, origin: "slip.toml:12", "environment SLIP_...",
+                    "code" or "default"
+
+    \b
+    Exit codes:
+      0  all is as it may be
+      2  something is wrong, each in a sentence on stderr
+    """
+    from slipcore.cli.config import show_config
+
+    sys.exit(_with_app(target, lambda app: show_config(app, as_json=as_json, check=check)))
+
+
+def _with_app(target: str | None, show: Callable[[App | None], int]) -> int:
+    """The exit code of what is done with the app of a target, if one is given."""
+    if target is None:
+        return show(None)
+    from slipcore.cli.output import PlainReport
+    from slipcore.cli.run import load_target
+
+    app = load_target(target, PlainReport())
+    if isinstance(app, int):
+        return app
+    try:
+        return show(app)
+    finally:
+        app.close()
+
+
 def _report(log_json: bool, quiet: bool) -> Report:
     from slipcore.cli.output import JsonReport, PlainReport
 
     return JsonReport(quiet) if log_json else PlainReport(quiet)
 
 
-for _command in (run, plan):
+for _command in (run, plan, config):
     _command.help = f"{inspect.cleandoc(_command.help or '')}\n\n{TARGET_HELP}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
+from slipcore.cli.printing import near
 from slipcore.plan import BindingPlan, Plan, ResourcePlan
 
 WIDTH = 80
@@ -24,8 +24,8 @@ def plan_text(plan: Plan) -> str:
 def _lines(plan: Plan) -> Iterator[str]:
     yield click.style(f"App {plan.app}", bold=True)
     yield from _entry("group", plan.group)
-    yield from _entry("state", _near(plan.state_dir))
-    yield from _entry("config", _near(plan.config) if plan.config else "no slip.toml found")
+    yield from _entry("state", near(plan.state_dir))
+    yield from _entry("config", near(plan.config) if plan.config else "no slip.toml found")
     for binding in plan.bindings:
         yield ""
         yield from _binding(binding)
@@ -81,9 +81,3 @@ def _entry(label: str, text: str) -> Iterator[str]:
         break_on_hyphens=False,
         drop_whitespace=True,
     ) or [first.rstrip()]
-
-
-def _near(path: str) -> str:
-    """The path as seen from here, where it lies below."""
-    here = Path.cwd()
-    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

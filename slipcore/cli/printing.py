@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -27,6 +28,12 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         return value
     return msgspec.json.encode(as_builtins(value)).decode()
+
+
+def near(path: str) -> str:
+    """The path as seen from here, where it lies below."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def print_json(thing: Any) -> None:

@@ -23,7 +23,7 @@ def run_target(target: str, report: Report, *, quiet: bool, log_json: bool) -> i
     if log_json:
         log_as_json()
     try:
-        app = _load(target, report)
+        app = load_target(target, report)
         if isinstance(app, int):
             return app
         if not log_json:
@@ -38,7 +38,7 @@ def run_target(target: str, report: Report, *, quiet: bool, log_json: bool) -> i
 
 def plan_target(target: str, report: Report) -> tuple[int, Plan | None]:
     """Plan an app without running it; the exit code and, where it is 0, the plan."""
-    app = _load(target, report)
+    app = load_target(target, report)
     if isinstance(app, int):
         return app, None
     try:
@@ -49,7 +49,8 @@ def plan_target(target: str, report: Report) -> tuple[int, Plan | None]:
         app.close()
 
 
-def _load(target: str, report: Report) -> App | int:
+def load_target(target: str, report: Report) -> App | int:
+    """The app of a target; the exit code where it can't be had, which the report has told of."""
     wanted = Target.parse(target)
     try:
         return wanted.find(wanted.load())
