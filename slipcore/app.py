@@ -5,21 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import WeakSet
 
 from slipcore.choice import choose
 from slipcore.config import Config, Setting, mask
-from slipcore.engine.bindings import Binding, Handler, Pipe, check_sinks
-from slipcore.engine.runner import Limits
+from slipcore.engine.bindings import Binding, Handler, Pipe, Step, check_sinks
+from slipcore.engine.runner import Limits, Runner
 from slipcore.engine.signals import orderly_stop_on_signals
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import ConfigError, ICheckpointStore, ISink, ISource, SlipError
 from slipcore.plan import Plan, make_plan
 from slipcore.plugins import Plugins
 from slipcore.resources import Sink, Source, Topic
+from slipcore.scope import AppScope
 from slipcore.utils import PubSub
 from slipcore.wiring import Wiring
 
@@ -29,7 +39,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 H = TypeVar("H", bound=Handler)
-T = TypeVar("T")
 
 DELIVERIES = ("at-least-once", "exactly-once")
 
@@ -55,10 +64,12 @@ class App:
     ) -> None:
         self.bindings: list[Binding] = []
         self.caches: WeakSet[Cache] = WeakSet()
+        self.topics: WeakSet[Topic] = WeakSet()
         self.conf: dict[str, Any] = {}
         self.limits = limits if limits is not None else Limits()
         self.exit_hooks: list[Callable[[], Any]] = []
         self.named_iterables: dict[str, AsyncIterable[Any]] = {}
+        self.watch: Callable[[Step], Step] = lambda step: step
         self._name = name
         self._config = config
         self._plugins = plugins
@@ -200,7 +211,11 @@ class App:
             DeadlineError: stopped with unfinished work.
         """
         with orderly_stop_on_signals(self._signalled):
-            await self._run(self._wire(kwargs))
+            await self.serve(**kwargs)
+
+    async def serve(self, **kwargs: Any) -> None:
+        """`stream()` for who sees to signals: they are left as they are."""
+        await self._run(self._wire(kwargs))
 
     def stop(self) -> None:
         """Stop in order: the record in hand completes. May be called in a handler."""
@@ -263,17 +278,48 @@ class App:
 
     def close(self) -> None:
         """Give up caches and everything its backends share. The next use opens them again."""
-        for cache in list(self.caches):
-            cache.close()
+        self.forget()
         scope, self._scope = self._scope, None
         if scope is not None:
             scope.close()
+
+    def forget(self) -> None:
+        """Know nothing but what is durable, as after a start of the process."""
+        self._paused.clear()
+        for cache in list(self.caches):
+            cache.close()
+
+    @contextmanager
+    def standing_on(
+        self, config: Config, scope: AppScope, limits: Limits, watch: Callable[[Step], Step]
+    ) -> Iterator[None]:
+        """Have other things beneath it for a while, and nothing of them afterwards: for tests.
+
+        Args:
+            config: as a rule one that forces backends.
+            scope: what the backends share.
+            limits: deadlines and the commit interval.
+            watch: given each compiled step, gives the one that is run in its place.
+        """
+        own = self._config, self._scope, self.limits, self.watch
+        self.forget()
+        self._config, self._scope, self.limits, self.watch = config, scope, limits, watch
+        try:
+            yield
+        finally:
+            self.forget()
+            self._config, self._scope, self.limits, self.watch = own
 
     # --- while it runs --------------------------------------------------------------------
 
     @property
     def running(self) -> bool:
         return self._wiring is not None
+
+    @property
+    def runner(self) -> Runner | None:
+        """What runs it; None where it is not running."""
+        return self._wiring.runner if self._wiring is not None else None
 
     @property
     def streams(self) -> list[PausableStream]:
@@ -312,28 +358,6 @@ class App:
         if stream is None and self._wiring is not None:
             raise ConfigError(f"Can't {verb} {source!r}: no handler of {self!r} reads it.")
         return stream
-
-
-class AppScope:
-    """What an app's backends are told, and share."""
-
-    def __init__(self, app: str, state_dir: Path) -> None:
-        self.app = app
-        self.state_dir = state_dir
-        self._shared: dict[object, Any] = {}
-
-    def shared(self, key: object, make: Callable[[], T]) -> T:
-        if key not in self._shared:
-            self._shared[key] = make()
-        made: T = self._shared[key]
-        return made
-
-    def close(self) -> None:
-        while self._shared:
-            _, thing = self._shared.popitem()
-            close = getattr(thing, "close", None)
-            if close is not None:
-                close()
 
 
 # --- the current app ----------------------------------------------------------------------

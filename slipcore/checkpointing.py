@@ -255,6 +255,8 @@ class Checkpoint:
             self.app.resume(self.dependent)
 
     def _start(self) -> None:
+        if self._loaded:  # a record that failed in the last run has undone what it saved
+            self._forget()
         self._load()
         if self.pause_dependent and self.app.stream_of(self.dependent) is None:
             raise self._unbound()
@@ -268,6 +270,14 @@ class Checkpoint:
         )
 
     # --- what outlives the process --------------------------------------------------------
+
+    def _forget(self) -> None:
+        """Know nothing but what was saved: the next use loads it."""
+        self._loaded = False
+        self._state, self._state_marker = {}, None
+        self._recovering.clear()
+        for dependency in self.dependencies.values():
+            dependency.forget()
 
     @property
     def _store_name(self) -> str:

@@ -71,6 +71,7 @@ def choose(
     `backend=` in code decides; else its entry in the configuration; else the defaults; else, for a
     topic, the backend that claims a setting that was given; else the embedded one. Its settings
     are those of `[backends.NAME]`, over them those of its own entry, over them those in code.
+    What a test forces upon the configuration goes before all of that.
 
     Args:
         asked_by: who asks, for messages; default the resource and the reason of the choice.
@@ -82,6 +83,9 @@ def choose(
     resource = f"{kind.replace('_', ' ')} '{name}'"
     given = {key: Setting(value, "code") for key, value in (conf or {}).items()}
     entry = dict(config.entry(_TABLES[kind], name))
+    forced = config.forced.get(kind)
+    if forced is not None:
+        return _forced(resource, forced, {**entry, **given})
     chosen, reason = _named(kind, backend, entry.pop("backend", None), config)
     for key in CODEC_SETTINGS:
         entry.pop(key, None)
@@ -113,6 +117,14 @@ def choose(
     own = {key: setting for key, setting in given.items() if key not in aside}
     shared = _shared(found, config, plugins)
     return Choice(resource, found, merge(shared, entry, own), reason, aside)
+
+
+def _forced(resource: str, backend: Backend, settings: Mapping[str, Setting]) -> Choice:
+    """What a test has put in the place of the backend, with the settings that it understands."""
+    understood = setting_names(backend.options_type())
+    own = {key: setting for key, setting in settings.items() if key in understood}
+    aside = tuple(key for key in settings if key not in own)
+    return Choice(resource, backend, own, "the test", aside)
 
 
 def _shared(backend: Backend, config: Config, plugins: Plugins) -> dict[str, Setting]:

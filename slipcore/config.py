@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from slipcore.configfile import ConfigFile, find
 from slipcore.errors import ConfigError
 from slipcore.settings import ENVIRONMENT, Setting, hint, mask, merge, validate
+
+if TYPE_CHECKING:
+    from slipcore.registry import Backend
 
 __all__ = ["Config", "Setting", "mask", "merge", "validate"]
 
@@ -50,11 +54,13 @@ class Config:
     Attributes:
         root: the directory of the file, else the working directory.
         path: the file; None: there is none.
+        forced: kind of resource -> the backend that all of them get, whatever else is said.
     """
 
     def __init__(self, root: Path, path: Path | None = None) -> None:
         self.root = root
         self.path = path
+        self.forced: Mapping[str, Backend] = {}
         self._singles: _Entries = {section: {} for section in SINGLES}
         self._tables: dict[str, _Entries] = {table: {} for table in TABLES}
         self._variables: dict[str, _Entries] = {table: {} for table in TABLES}
@@ -78,6 +84,20 @@ class Config:
             config._take_file(file)
         config._take_environment(os.environ if environ is None else environ)
         return config
+
+    def forcing(self, backends: Mapping[str, Backend]) -> Config:
+        """The same configuration with these backends in the place of all others.
+
+        A test says so; they win over code too, and settings that they don't understand are left
+        out.
+
+        Args:
+            backends: kind of resource ("topic", "source", "sink", "cache", "checkpoint_store") ->
+                what all of them get.
+        """
+        forced = copy(self)
+        forced.forced = backends
+        return forced
 
     @property
     def state_dir(self) -> Path:
@@ -112,6 +132,23 @@ class Config:
     def names(self, kind: str) -> list[str]:
         """The resources, or backends, that the file has a table for."""
         return list(self._tables[kind])
+
+    def section(self, name: str) -> dict[str, Setting]:
+        """The settings of a section that holds no resources, e.g. "app"."""
+        return dict(self._singles[name])
+
+    def entries(self, kind: str) -> dict[str, dict[str, Setting]]:
+        """All that is configured of a table, by name.
+
+        What only variables speak of, and nobody has asked for by its name yet, is named as they
+        spell it.
+
+        Args:
+            kind: the table, e.g. "topics".
+        """
+        named = {name: self.entry(kind, name) for name in self._tables[kind]}
+        variables = self._variables[kind].items()
+        return named | {name: dict(v) for name, v in variables if (kind, name) not in self._spelled}
 
     def _overrides(self, kind: str, name: str) -> Mapping[str, Setting]:
         spelling = _spell(name)

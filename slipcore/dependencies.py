@@ -130,6 +130,12 @@ class Dependency:
         self._good_state = deepcopy(saved["good_state"])
         self._down_state = deepcopy(saved["down_state"])
 
+    def forget(self) -> None:
+        """Be as new."""
+        self.checkpoint_marker = self.downtime = None
+        self.is_down = False
+        self._good_state = self._down_state = None
+
     def load(self, cache: ICache, cache_key_prefix: str) -> None:
         """Load it from a cache of one's own; a checkpoint keeps its dependencies with itself."""
         saved = cache[f"{cache_key_prefix}{self.name}"]

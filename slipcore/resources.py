@@ -114,6 +114,7 @@ class Topic:
         self._backend = backend
         self._bare: tuple[asyncio.AbstractEventLoop, OpenTopic] | None = None
         self._bare_stream: SourceStream | None = None
+        self.app.topics.add(self)
 
     def __repr__(self) -> str:
         return f"Topic({self.name!r})"

@@ -64,7 +64,7 @@ class Wiring:
     def _bind(self, binding: Binding, supplied: Mapping[str, Any]) -> None:
         check_delivery(binding)
         sinks = [self._sink(sink) for sink in binding.sinks]
-        step = compile_step(binding, sinks, supplied)
+        step = self.app.watch(compile_step(binding, sinks, supplied))
         to_flush = [sink for sink in sinks if isinstance(sink, ISink)]
         self._sinks.extend(to_flush)
         for source in binding.sources:

@@ -188,6 +188,13 @@ class Lane:
             self.end(generation)
             self._waiting = records = generation.held
 
+    def in_hand(self) -> Record | None:
+        """The record that the handler has; None: it has none, or something that is no record."""
+        generation = self._current
+        index = generation.index() if generation is not None else -1
+        record = generation.records[index] if generation is not None and index >= 0 else None
+        return record if isinstance(record, Record) else None
+
     def unhandled(self) -> Sequence[Record]:
         """What was read and has not reached the handler."""
         generation = self._current
@@ -384,9 +391,14 @@ class Lane:
         self._handled.clear()
         self.unfinished = 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether no record is in hand and all that was handled is finished."""
+        return not self.busy and not self._handled
+
     async def quiet(self) -> None:
         """Wait until no record is in hand and all that was handled is finished."""
-        while self.busy or self._handled:
+        while not self.idle:
             self._progress.clear()
             await self._progress.wait()
 

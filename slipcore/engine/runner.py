@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipcore.engine.delivery import Lane, flush_all
+from slipcore.engine.policies import place
 from slipcore.engine.state import StateWriter
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import ConnectError, DeadlineError, ISink
@@ -81,6 +82,21 @@ class Runner:
         if self.failure is None:
             self.failure = error
         self._stop.set()
+
+    def under_way(self) -> list[str]:
+        """What goes on, in words; [] where nothing does until a source brings something new."""
+        found = [] if self.started.is_set() else ["the app is starting"]
+        if self._stop.is_set():
+            found.append("the app is stopping")
+        for lane in self.lanes:
+            if lane.busy:
+                record = lane.in_hand()
+                what = "a record" if record is None else place(record)
+                found.append(f"{lane.reader} has {what} in hand")
+            elif not lane.idle:
+                found.append(f"{lane.unfinished} records of {lane.reader} are not durable yet")
+        found += [f"{s.name} seeks" for s in self.streams if not s.idle and _all_idle(s.lanes)]
+        return found
 
     async def run(self) -> None:
         """Run until every source has ended, one binding fails, or `stop` is called.
@@ -271,3 +287,7 @@ class Runner:
 
         closing: list[Awaitable[None]] = [close(thing) for thing in opened]
         await asyncio.gather(*closing)
+
+
+def _all_idle(lanes: Iterable[Lane]) -> bool:
+    return all(lane.idle for lane in lanes)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -197,7 +196,8 @@ class SourceStream(PausableStream):
             ready.cancel()
             if positioning.done():
                 positioning.result()
-            committed = monotonic()
+            clock = asyncio.get_running_loop().time
+            committed = clock()
             while lane.failure is None:
                 batch = await self._read()
                 if batch is None:
@@ -210,13 +210,13 @@ class SourceStream(PausableStream):
                     generation = lane.begin(records, epoch)
                     for record in generation.items:
                         yield record
-                        if monotonic() - committed > COMMIT_SECONDS:
+                        if clock() - committed > COMMIT_SECONDS:
                             generation.cut()
                     lane.end(generation)
                     records = generation.held
-                    if monotonic() - committed > COMMIT_SECONDS:
+                    if clock() - committed > COMMIT_SECONDS:
                         await self.commit_if_reachable()
-                        committed = monotonic()
+                        committed = clock()
                 if poison is not None:
                     raise poison
             raise lane.failure
@@ -366,6 +366,10 @@ class SourceStream(PausableStream):
             return
         async with asyncio.timeout(timeout):
             await asyncio.shield(task)
+
+    @property
+    def idle(self) -> bool:
+        return not self._seeks and super().idle
 
     async def quiet(self) -> None:
         while self._seeks:

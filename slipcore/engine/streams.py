@@ -97,6 +97,11 @@ class PausableStream:
         """Whether a handler has a record in hand."""
         return any(lane.busy for lane in self.lanes)
 
+    @property
+    def idle(self) -> bool:
+        """Whether all that was handled is finished, and every seek has taken effect."""
+        return all(lane.idle for lane in self.lanes)
+
     async def quiet(self) -> None:
         """Wait until all that was handled is finished, and every seek has taken effect."""
         for lane in self.lanes:
@@ -205,7 +210,8 @@ class IterableStream(PausableStream):
         standing = Generation(lane, (), 0)
         CURRENT.set(standing)
         try:
-            if not lane.sinks and not lane.stores:
+            # A step of another make may have more to do than to call and to emit.
+            if not lane.sinks and not lane.stores and type(step) is Step:
                 await self._consume_plain(lane, step, source)
             # Through here only if that has met state: what the last item wrote goes on with it.
             lane.end(standing)

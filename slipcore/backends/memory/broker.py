@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from time import time_ns
 
 from slipcore.interfaces import (
     Assignment,
@@ -13,6 +12,7 @@ from slipcore.interfaces import (
     Out,
     Positions,
     Record,
+    now_ms,
     partition_for,
 )
 
@@ -38,7 +38,7 @@ class Log:
         name = self.name
         partitions = self.partitions
         count = len(partitions)
-        now = time_ns() // 1_000_000
+        now = now_ms()
         keyless = None
         for output in outputs:
             place = output.partition
@@ -57,6 +57,13 @@ class Log:
             )
         for reader in self.readers:
             reader.set()
+
+    def remains(self) -> Log:
+        """A log of the same records, which nobody reads."""
+        left = Log(self.name, 0)
+        left.partitions = [records.copy() for records in self.partitions]
+        left._keyless = self._keyless
+        return left
 
 
 class Member:
@@ -166,6 +173,12 @@ class Group:
             if since is not None and since <= epoch:
                 self._committed[partition] = position
 
+    def remains(self) -> Group:
+        """A group that is as far, without members."""
+        left = Group(self.name, self._partitions)
+        left._committed = self._committed.copy()
+        return left
+
     def _wake(self) -> None:
         for member in self._members:
             member.changed.set()
@@ -200,3 +213,10 @@ class Broker:
         if key not in self._groups:
             self._groups[key] = Group(name, len(log.partitions))
         return self._groups[key]
+
+    def remains(self) -> Broker:
+        """What is left when all that read and write it die now: records and committed positions."""
+        left = Broker()
+        left._logs = {name: log.remains() for name, log in self._logs.items()}
+        left._groups = {key: group.remains() for key, group in self._groups.items()}
+        return left

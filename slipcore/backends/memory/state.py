@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Mapping
+from copy import copy
 from threading import Lock
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 import msgspec
 
@@ -60,6 +61,11 @@ class _Space:
             self._new.remove(key)
         else:
             del self._sorted[bisect_left(self._sorted, key)]
+
+    def remains(self) -> _Space:
+        left = _Space()
+        left.update(self.values)
+        return left
 
     def keys(self) -> list[bytes]:
         """All keys in order."""
@@ -141,6 +147,14 @@ class MemoryStateStore(IStateStore):
     def close(self) -> None:
         self._attached.clear()
 
+    def remains(self) -> Self:
+        """What is left when its process dies now: all that was written, claimed by nobody."""
+        left = copy(self)
+        left._spaces = {name: space.remains() for name, space in self._spaces.items()}
+        left._positions = {reader: places.copy() for reader, places in self._positions.items()}
+        left._attached, left._lock = set(), Lock()
+        return left
+
 
 class MemoryCheckpointStore(ICheckpointStore):
     """Named states that live as long as the store object."""
@@ -153,6 +167,12 @@ class MemoryCheckpointStore(ICheckpointStore):
 
     def save(self, name: str, state: bytes) -> None:
         self._states[name] = state
+
+    def remains(self) -> MemoryCheckpointStore:
+        """What is left when its process dies now: all that was saved."""
+        left = MemoryCheckpointStore()
+        left._states = self._states.copy()
+        return left
 
 
 def open_state_store(name: str, options: MemoryStateOptions, scope: Scope) -> IStateStore:
