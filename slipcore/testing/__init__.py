@@ -1,4 +1,12 @@
-"""Contract suites for those who write backends.
+"""Tests of apps without a server, and contract suites for those who write backends.
+
+`AppTest` runs an app in memory, to idle, with a clock that stands still:
+
+    def test_words():
+        with AppTest(words_app) as app:
+            app.send("words", "to be")
+            app.run()
+            assert app.sent("counts") == [("to", 1), ("be", 1)]
 
 A subclass with one fixture runs a suite over a backend:
 
@@ -13,30 +21,25 @@ A subclass with one fixture runs a suite over a backend:
 
             return make
 
-pytest is needed to import this package.
+pytest is needed for the suites, not for `AppTest`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import pytest
-
-# Before the modules are imported: an assert that fails then shows its values.
-pytest.register_assert_rewrite(
-    "slipcore.testing.groups",
-    "slipcore.testing.reader",
-    "slipcore.testing.state",
-    "slipcore.testing.topics",
-)
-
-from slipcore.testing.reader import MakeTopic, Reader  # noqa: E402  # see above
-from slipcore.testing.state import CheckpointStoreContract, StateStoreContract  # noqa: E402
-from slipcore.testing.topics import TopicContract  # noqa: E402
+if TYPE_CHECKING:
+    from slipcore.testing.app import AppTest
+    from slipcore.testing.reader import MakeTopic, Reader
+    from slipcore.testing.state import CheckpointStoreContract, StateStoreContract
+    from slipcore.testing.topics import TopicContract
 
 __all__ = [
+    "AppTest",
     "CheckpointStoreContract",
     "LocalScope",
     "MakeTopic",
@@ -46,6 +49,35 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_MODULES: Final = {
+    "AppTest": "app",
+    "CheckpointStoreContract": "state",
+    "MakeTopic": "reader",
+    "Reader": "reader",
+    "StateStoreContract": "state",
+    "TopicContract": "topics",
+}
+"""Where the names are, imported at first use."""
+
+_ASSERTING: Final = ("groups", "reader", "state", "topics")
+"""Modules of suites."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _MODULES[name] in _ASSERTING:
+        _show_values()
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def _show_values() -> None:
+    """Have an assert of a suite that fails show its values: before the suites are imported."""
+    import pytest
+
+    new = [n for m in _ASSERTING if (n := f"{__name__}.{m}") not in sys.modules]
+    pytest.register_assert_rewrite(*new)
 
 
 class LocalScope:
