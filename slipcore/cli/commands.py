@@ -128,6 +128,53 @@ def plugins(context: click.Context, as_json: bool, check: bool) -> None:
     sys.exit(list_plugins(as_json=as_json, check=check))
 
 
+@plugins.command(short_help="Hold an installed backend to the contracts.")
+@click.argument("name")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of it.")
+@click.option("--value", "values", multiple=True, metavar="JSON", help="What a codec is to write.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    show_default=True,
+    help="Seconds that anything which is to happen may take.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+def verify(
+    name: str, settings: tuple[str, ...], values: tuple[str, ...], patience: float, as_json: bool
+) -> None:
+    """Run the contract suites over all that is registered as NAME, on its real server.
+
+    Its settings are those of [backends.NAME] in slip.toml and of the environment, and over them
+    those of --set. Topics, groups and keys have names that nobody else uses, and some stay on the
+    server; files go to a temporary directory, whatever is configured.
+
+    
+      slip plugins verify sqlite
+      slip plugins verify redis --set url=redis://localhost:6379/5
+      slip plugins verify avro --set schema='"string"'
+
+    
+    --json prints a list of objects, one for each kind:
+      kind, name, owner
+      capabilities  what a source says that it can do
+      promises      promise, says, outcome, tests, detail; an outcome is
+                    "held", "failed" or "not offered"
+      note          why it was not verified, or null
+
+    
+    Exit codes:
+      0  every promise that is offered is held
+      1  one failed
+      2  NAME is not known, wrongly set, or can't be reached
+    """
+    from slipcore.cli.verify import verify_backend
+
+    sys.exit(
+        verify_backend(name, settings=settings, values=values, patience=patience, as_json=as_json)
+    )
+
+
 @slip.command(short_help="List the backends, or show how one is set and what it can do.")
 @click.argument("kind", required=False)
 @click.argument("name", required=False)

@@ -63,7 +63,7 @@ class Result:
 
 
 def verify(
-    suite: type,
+    suite: type | Callable[[], type],
     *,
     without: Collection[str] = (),
     on_start: Callable[[int], None] | None = None,
@@ -75,7 +75,8 @@ def verify(
     for several threads at once: pytest holds on to what a process has one of.
 
     Args:
-        suite: a subclass of a contract, with the fixture that it asks for.
+        suite: a subclass of a contract, with the fixtures that it asks for; or what makes one
+            when pytest is there, so that the asserts of modules it imports show their values.
         without: ids of promises; tests that bear one of them are left out.
         on_start: told how many tests there are.
         on_result: told of each result as it comes.
@@ -85,6 +86,7 @@ def verify(
         KeyboardInterrupt: the run was interrupted.
     """
     plugin = _Plugin(suite, frozenset(without), on_start, on_result)
+    name = getattr(suite, "__qualname__", repr(suite))
     with TemporaryDirectory(prefix="slip-verify-") as directory, _environment():
         root = Path(directory).resolve()
         (root / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
@@ -98,11 +100,11 @@ def verify(
         )
         code = pytest.main(list(arguments), plugins=[plugin])
     if plugin.error:
-        raise VerifyError(f"the suite {suite.__qualname__} could not be run: {plugin.error}")
+        raise VerifyError(f"the suite {name} could not be run: {plugin.error}")
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
-        raise VerifyError(f"the suite {suite.__qualname__} could not be run: pytest ended {code!r}")
+        raise VerifyError(f"the suite {name} could not be run: pytest ended {code!r}")
     return plugin.results
 
 
@@ -130,7 +132,7 @@ class _Plugin:
 
     def __init__(
         self,
-        suite: type,
+        suite: type | Callable[[], type],
         without: frozenset[str],
         on_start: Callable[[int], None] | None,
         on_result: Callable[[Result], None] | None,
@@ -149,8 +151,9 @@ class _Plugin:
     ) -> pytest.Collector | None:
         if file_path.name != _SUITE:
             return None
-        module = ModuleType(self._suite.__module__)
-        module.TestContract = self._suite  # type: ignore[attr-defined]  # a name that is collected
+        suite = self._suite if isinstance(self._suite, type) else self._suite()
+        module = ModuleType(suite.__module__)
+        module.TestContract = suite  # type: ignore[attr-defined]  # a name that is collected
         collector = pytest.Module.from_parent(parent, path=file_path)
         collector.obj = module
         return collector

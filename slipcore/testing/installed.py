@@ -1,0 +1,288 @@
+"""An installed backend, as it is configured here, and the suites that hold it to its contracts.
+
+It is given names that nobody else has, and a directory of its own for what it keeps in files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from slipcore.choice import choose
+from slipcore.config import Config
+from slipcore.interfaces import (
+    Capability,
+    ICheckpointStore,
+    ICodec,
+    IStateStore,
+    ITopic,
+)
+from slipcore.plugins import Backend, Plugins
+from slipcore.settings import setting_names
+from slipcore.testing import LocalScope
+
+EXAMPLES: Final[Sequence[Any]] = (
+    "text", "é 🏆", "", b"bytes", b"\0\xff", 0, -1, 2**40, 1.5, True, [], [1, [2]], {"n": 1.25},
+    {"a": [1, {"b": "c"}]},
+)  # fmt: skip
+"""Values of which a codec is held to those that it takes."""
+
+PLACES: Final = ("path",)
+"""Settings that say where files are: they are not used, files go to a directory of the suite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """One backend of one kind.
+
+    Attributes:
+        kind: topic, source, sink, cache, codec or checkpoint_store.
+        backend: as it is registered.
+        config: where its settings are, under [backends.NAME].
+        patience: seconds that anything which is to happen may take.
+        values: what a codec is to write; without any, the examples that it takes.
+    """
+
+    kind: str
+    backend: Backend
+    plugins: Plugins
+    config: Config
+    patience: float = 30.0
+    values: Sequence[Any] = ()
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What a source says that it can do."""
+        offered: frozenset[Capability] = getattr(self.backend.load(), "capabilities", frozenset())
+        return frozenset(capability.value for capability in offered)
+
+    @property
+    def outlives_process(self) -> bool:
+        """Whether anything of this name says that it is lost with the process."""
+        kinds = (backend.options_type() for backend in self.plugins.of_name(self.backend.name))
+        return all(getattr(options, "outlives_process", True) for options in kinds)
+
+    @property
+    def silence(self) -> float:
+        """Seconds after which what did not happen is taken not to happen."""
+        return 0.6 if self.outlives_process else 0.05
+
+    def options(self, **given: Any) -> Any:
+        """Its settings.
+
+        Raises:
+            ConfigError: an unknown, missing or mistyped setting.
+        """
+        taken = setting_names(self.backend.options_type())
+        here = {name: None for name in PLACES if name in taken}
+        wanted = {name: value for name, value in given.items() if name in taken}
+        choice = choose(
+            self.kind,
+            unique(self.backend.name),
+            plugins=self.plugins,
+            config=self.config,
+            backend=self.backend.name,
+            conf={**here, **wanted},
+        )
+        return choice.options()
+
+    def make(self, name: str, scope: LocalScope, **given: Any) -> Any:
+        """An instance that is not open."""
+        return self.backend.load()(name, self.options(**given), scope)
+
+    def make_codec(self) -> ICodec:
+        """A codec, which decodes into no type of anybody's."""
+        made: ICodec = self.backend.load()(self.options(), None)
+        return made
+
+    def examples(self) -> list[Any]:
+        """Values that a codec writes."""
+        codec = self.make_codec()
+        return list(self.values) or [value for value in EXAMPLES if _takes(codec, value)]
+
+    def reach(self, directory: Path) -> None:
+        """Open it once.
+
+        Raises:
+            SlipError: it is not set right, or can't be reached.
+        """
+        scope = LocalScope(unique("slip-verify"), directory)
+        try:
+            if self.kind == "codec":
+                self.make_codec()
+            elif self.kind == "cache":
+                store = self.make(unique("cache"), scope)
+                store.attach(unique("space"))
+                store.close()
+            elif self.kind == "checkpoint_store":
+                store = self.make(unique("checkpoints"), scope)
+                store.load("none")
+                store.close()
+            else:
+                asyncio.run(_open(self.make(unique("topic"), scope, partitions=1)))
+        finally:
+            scope.close()
+
+
+def unique(word: str) -> str:
+    """A name that nobody else has."""
+    return f"{word}-{secrets.token_hex(4)}"
+
+
+@contextmanager
+def scopes(directory: Path, *, apart: bool) -> Iterator[Any]:
+    """What gives the scope of an app, and closes what was given.
+
+    Args:
+        apart: each is one of its own, as of another run of the app.
+    """
+    app = unique("slip-verify")
+    made: list[LocalScope] = []
+
+    def scope() -> LocalScope:
+        if apart or not made:
+            made.append(LocalScope(app, directory))
+        return made[-1]
+
+    try:
+        yield scope
+    finally:
+        for one in made:
+            one.close()
+
+
+def _takes(codec: ICodec, value: Any) -> bool:
+    try:
+        codec.encode(value)
+    except Exception:
+        return False
+    return True
+
+
+async def _open(thing: Any) -> None:
+    try:
+        await thing.open()
+    finally:
+        await thing.close()
+
+
+def kinds_of(plugins: Plugins, name: str) -> list[tuple[str, Backend]]:
+    """The kinds that a name is registered as; a source and sink by one factory is a topic.
+
+    Raises:
+        BackendConflictError: two plugins registered one of them.
+    """
+    kinds = {b.kind: plugins.get(b.kind, name) for b in plugins.of_name(name)}
+    source, sink = kinds.get("source"), kinds.get("sink")
+    if source is not None and sink is not None and source.factory == sink.factory:
+        del kinds["sink"]
+        kinds = {"topic" if kind == "source" else kind: of for kind, of in kinds.items()}
+    return list(kinds.items())
+
+
+def why_not(installed: Installed) -> str | None:
+    """Why there is no suite for a backend by its name alone; None: there is one."""
+    if installed.kind in ("source", "sink"):
+        face = "SourceContract" if installed.kind == "source" else "SinkContract"
+        return (
+            f"What is not both source and sink can't be filled or read back by its name alone: "
+            f"its own tests subclass {face}."
+        )
+    if installed.kind == "codec" and not installed.examples():
+        return "It writes none of the examples: name values that it is to write with --value JSON."
+    return None
+
+
+def suite_of(installed: Installed) -> type:
+    """The contract suite of a backend, to be run by `verify`."""
+    return _SUITES[installed.kind](installed)
+
+
+def _topic_suite(installed: Installed) -> type:
+    from slipcore.testing import MakeTopic, TopicContract
+
+    class InstalledTopic(TopicContract):
+        """A topic by its name."""
+
+        offers = frozenset(installed.offers)
+        patience = installed.patience
+        silence = installed.silence
+
+        @pytest.fixture
+        def make_topic(self, tmp_path: Path) -> Iterator[MakeTopic]:
+            with scopes(tmp_path, apart=False) as scope:
+
+                def make(name: str, group: str, partitions: int, **settings: Any) -> ITopic:
+                    given = {"group_id": group, "partitions": partitions, **settings}
+                    topic: ITopic = installed.make(name, scope(), **given)
+                    return topic
+
+                yield make
+
+    return InstalledTopic
+
+
+def _cache_suite(installed: Installed) -> type:
+    from slipcore.testing import CacheContract
+
+    one_store = getattr(installed.backend.options_type(), "one_store", False)
+
+    class InstalledCache(CacheContract):
+        """A state store by its name."""
+
+        patience = installed.patience
+
+        @pytest.fixture
+        def make_store(self, tmp_path: Path) -> Iterator[Callable[[], IStateStore]]:
+            # Another run of the app finds a store that is shared; one for each cache is its own.
+            apart = installed.outlives_process and one_store
+            with scopes(tmp_path, apart=apart) as scope:
+                yield lambda: installed.make("cache", scope())
+
+    return InstalledCache
+
+
+def _checkpoint_suite(installed: Installed) -> type:
+    from slipcore.testing import CheckpointStoreContract
+
+    class InstalledCheckpoints(CheckpointStoreContract):
+        """A checkpoint store by its name."""
+
+        patience = installed.patience
+
+        @pytest.fixture
+        def make_store(self, tmp_path: Path) -> Iterator[Callable[[], ICheckpointStore]]:
+            with scopes(tmp_path, apart=installed.outlives_process) as scope:
+                yield lambda: installed.make("checkpoints", scope())
+
+    return InstalledCheckpoints
+
+
+def _codec_suite(installed: Installed) -> type:
+    from slipcore.testing import CodecContract
+
+    class InstalledCodec(CodecContract):
+        """A codec by its name."""
+
+        values = installed.examples()
+
+        @pytest.fixture
+        def make_codec(self) -> Callable[[], ICodec]:
+            return installed.make_codec
+
+    return InstalledCodec
+
+
+_SUITES: Final[dict[str, Callable[[Installed], type]]] = {
+    "topic": _topic_suite,
+    "cache": _cache_suite,
+    "checkpoint_store": _checkpoint_suite,
+    "codec": _codec_suite,
+}
