@@ -100,7 +100,7 @@ class App:
     @property
     def plugins(self) -> Plugins:
         if self._plugins is None:
-            self._plugins = Plugins.from_env()
+            self._plugins = Plugins.of(self.config)
         return self._plugins
 
     @property

@@ -8,7 +8,6 @@ from typing import Any
 
 from slipcore.config import Config
 from slipcore.interfaces import ConfigError, UnknownBackendError
-from slipcore.known import KNOWN
 from slipcore.plugins import Backend, Plugins, backend_of_setting, claimant
 from slipcore.settings import Setting, hint, mask, merge, setting_names, validate
 
@@ -134,7 +133,7 @@ def _shared(backend: Backend, config: Config, plugins: Plugins) -> dict[str, Set
         ConfigError: a table is of no backend, or a setting is of no kind of resource.
     """
     for name in config.names("backends"):
-        if name not in KNOWN and not plugins.of_name(name):
+        if not plugins.may_be(name):
             raise ConfigError(
                 f"{config.path}: [backends.{name}] is of no backend. {hint(name, plugins.names())}"
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from slipcore.configfile import ConfigFile, find
 from slipcore.errors import ConfigError
+from slipcore.selection import VARIABLES, check_setting, from_environment
 from slipcore.settings import ENVIRONMENT, Setting, hint, mask, merge, validate
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ STATE_DIR: Final = ".slip"
 SINGLES: Final[Mapping[str, tuple[str, ...]]] = {
     "app": ("name",),
     "defaults": ("topic", "cache", "codec", "checkpoint_store"),
+    "plugins": tuple(VARIABLES),
 }
-"""Sections that hold settings; each is the name of something."""
+"""Sections that hold settings: names of something, or in `plugins` which plugins are used."""
 
 TABLES: Final = (
     "topics",
@@ -109,6 +111,11 @@ class Config:
         """The app's name, where it is configured."""
         return self._singles["app"].get("name")
 
+    @property
+    def plugins(self) -> Mapping[str, Setting]:
+        """Which plugins are used: `strict`, `allow` and `disable`, where they are set."""
+        return self._singles["plugins"]
+
     def default(self, kind: str) -> Setting | None:
         """The name that resources of a kind get which have none of their own.
 
@@ -185,6 +192,7 @@ class Config:
                 _check_names(self._tables[section][name])
 
     def _take_environment(self, environ: Mapping[str, str]) -> None:
+        self._singles["plugins"].update(from_environment(environ))
         seen: dict[tuple[str, str, str], str] = {}
         for variable, value in environ.items():
             if not variable.startswith(_PREFIX) or _SEPARATOR not in variable:
@@ -212,7 +220,10 @@ def _check_single(section: str, settings: Mapping[str, Setting]) -> None:
             raise ConfigError(
                 f"{setting.origin}: [{section}] has no setting '{key}'. {hint(key, known)}"
             )
-        _check_name(key, setting)
+        if section == "plugins":
+            check_setting(key, setting)
+        else:
+            _check_name(key, setting)
 
 
 def _check_names(settings: Mapping[str, Setting]) -> None:
@@ -240,6 +251,10 @@ def _parse(variable: str) -> tuple[str, str, str]:
             f"environment {variable}: there is no section '{section}'. {hint(section, SECTIONS)}"
         )
     name, _, setting = rest.rpartition(_SEPARATOR)
+    if section == "plugins":
+        raise ConfigError(
+            f"environment {variable}: plugins are chosen by {', '.join(VARIABLES.values())}."
+        )
     if section in SINGLES and not name:
         return section, "", setting.lower()
     if section in TABLES and name and setting:

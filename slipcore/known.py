@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+CHECKOUT: Final = Path(__file__).parent.parent
+"""Where the project's other distributions lie, if this core is the editable one of a checkout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,19 +20,26 @@ class Known:
 
     Attributes:
         distribution: what brings it.
-        install: the command that installs it from a checkout.
         settings: the settings that only its topics have, with `_` for other characters.
     """
 
     distribution: str
-    install: str
     settings: frozenset[str] = frozenset()
+
+    def install(self) -> str:
+        """How to install it from here, as the end of a sentence."""
+        folder = Path("plugins", self.distribution.replace("-", "_"))
+        if (CHECKOUT / folder / "pyproject.toml").is_file():
+            return f"pip install -e {shlex.quote(_from_here(CHECKOUT / folder))}"
+        return (
+            f"install {folder.as_posix()} from a checkout of this project, by its path: on PyPI "
+            "the name is not this project's"
+        )
 
 
 KNOWN: Final[Mapping[str, Known]] = {
     "kafka": Known(
         "slip-kafka",
-        "pip install -e plugins/slip_kafka",
         # The names of aiokafka and librdkafka that no other client of a log has.
         frozenset(
             """
@@ -45,9 +59,9 @@ KNOWN: Final[Mapping[str, Known]] = {
             """.split()  # noqa: SIM905  # as a list it is a page
         ),
     ),
-    "rocks": Known("slip-rocks", "pip install -e plugins/slip_rocks"),
-    "redis": Known("slip-redis", "pip install -e plugins/slip_redis"),
-    "avro": Known("slip-avro", "pip install -e plugins/slip_avro"),
+    "rocks": Known("slip-rocks"),
+    "redis": Known("slip-redis"),
+    "avro": Known("slip-avro"),
 }
 """Backends by name that the core does not have, and who brings them."""
 
@@ -61,3 +75,22 @@ def backend_of_setting(name: str) -> str | None:
 def claimant(settings: Iterable[str]) -> str | None:
     """The backend that claims one of the settings, the first that is claimed."""
     return next((owner for name in settings if (owner := backend_of_setting(name))), None)
+
+
+def remedy(missing: str, distribution: str) -> str:
+    """What to do where a module that a distribution stands on is missing, to end a sentence."""
+    if missing in sys.stdlib_module_names:
+        return "this Python was built without it"
+    for known in KNOWN.values():
+        if known.distribution == distribution:
+            return known.install()
+    return f"install {distribution} again, with its dependencies"
+
+
+def _from_here(folder: Path) -> str:
+    """A path as a command takes it: relative where it lies below, and never like a bare name."""
+    here = Path.cwd()
+    if not folder.is_relative_to(here):
+        return str(folder)
+    near = str(folder.relative_to(here))
+    return near if os.sep in near else os.path.join(".", near)  # noqa: PTH118  # Path drops "./"

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from slipcore.errors import (
-    BackendConflictError,
-    ConfigError,
-    PluginLoadError,
-    UnknownBackendError,
-)
+from slipcore.discovery import CORE, EntryPoint, core_version, described, installed
+from slipcore.errors import BackendConflictError, PluginError, PluginLoadError, UnknownBackendError
 from slipcore.known import KNOWN, Known, backend_of_setting, claimant
+from slipcore.loading import load
 from slipcore.registry import KINDS, Backend, PluginInfo, Registry, words
-from slipcore.settings import hint, nearest
+from slipcore.selection import ALLOW, DISABLE, STRICT, Selection, canonical, from_environment
+from slipcore.settings import Setting, nearest
+
+if TYPE_CHECKING:
+    from slipcore.config import Config
 
 __all__ = [
     "KINDS",
@@ -31,24 +31,10 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-GROUP: Final = "slipcore"
-CORE: Final = "slipcore"
 BUILTIN: Final = "builtin"
-EVERY: Final = "*"
 
-
-class EntryPoint(Protocol):
-    """What announces a plugin: `importlib.metadata.EntryPoint`, of any version of it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def value(self) -> str: ...
-    @property
-    def dist(self) -> Any:
-        """The distribution, with `name` and `version`; None where it is not known."""
-
-    def load(self) -> Any: ...
+FEW: Final = 3
+"""Failed plugins whose reasons are told with a name that nobody knows; of more, only the names."""
 
 
 class Plugins:
@@ -68,26 +54,42 @@ class Plugins:
         deny: Collection[str] = (),
         strict: bool = False,
     ) -> None:
+        settings = {
+            ALLOW: Setting(allow, "allow= in code"),
+            DISABLE: Setting(deny, "deny= in code"),
+            STRICT: Setting(strict, "strict= in code"),
+        }
         self._entry_points = None if entry_points is None else list(entry_points)
-        self._allow = None if allow is None else {_canonical(name) for name in allow}
-        self._deny = {_canonical(name) for name in deny}
-        self._strict = strict
+        self._selection = Selection.of(settings)
         self._builtin: Registry | None = None
         self._all: Registry | None = None
 
     @classmethod
+    def of(cls, config: Config) -> Plugins:
+        """What is installed, as far as the configuration lets it be used.
+
+        `[plugins]` of slip.toml has `allow` and `disable`, lists of names, and `strict`; over
+        them stand SLIP_PLUGINS, SLIP_DISABLE_PLUGINS and SLIP_STRICT_PLUGINS.
+        """
+        return cls._selected(config.plugins)
+
+    @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Plugins:
-        """What the environment says.
+        """What the environment says, without any file.
 
         SLIP_PLUGINS and SLIP_DISABLE_PLUGINS are names with commas between; SLIP_STRICT_PLUGINS=1
         makes a plugin that fails an error.
+
+        Raises:
+            ConfigError: SLIP_STRICT_PLUGINS is neither yes nor no.
         """
-        allow = environ.get("SLIP_PLUGINS")
-        return cls(
-            allow=None if allow is None else _split(allow),
-            deny=_split(environ.get("SLIP_DISABLE_PLUGINS", "")),
-            strict=environ.get("SLIP_STRICT_PLUGINS", "") not in ("", "0"),
-        )
+        return cls._selected(from_environment(environ))
+
+    @classmethod
+    def _selected(cls, settings: Mapping[str, Setting]) -> Plugins:
+        plugins = cls()
+        plugins._selection = Selection.of(settings)
+        return plugins
 
     def load(self) -> None:
         """Load all plugins, once; those that fail are warned of and left out.
@@ -131,6 +133,34 @@ class Plugins:
         """All plugins, the built-in one first, the others by name."""
         return list(self._loaded().plugins)
 
+    def unused(self, name: str) -> list[PluginInfo]:
+        """Plugins that are not used and would bring a backend of that name, as far as is known.
+
+        One that failed in a hook has told what it brings; of others the name has to be the
+        backend's, or that of the distribution behind "slip-".
+        """
+        lost = {owner for (_, of), by in self._loaded().lost.items() if of == name for owner in by}
+        called = {canonical(name), canonical(f"slip-{name}")}
+        return [
+            info
+            for info in self._unused()
+            if info.owner in lost or called & set(map(canonical, _names(info)))
+        ]
+
+    def may_be(self, name: str) -> bool:
+        """Whether a name is a backend's, as far as can be told.
+
+        A plugin that failed at import has not told what it brings: then any name may be, but one
+        that is almost another's.
+        """
+        if name in KNOWN or self.of_name(name) or self.unused(name):
+            return True
+        failed = any(info.status == "failed" for info in self.report())
+        return failed and nearest(name, self.names()) is None
+
+    def _unused(self) -> list[PluginInfo]:
+        return [info for info in self.report() if info.status != "loaded"]
+
     # --- loading --------------------------------------------------------------------------
 
     def _core(self) -> Registry:
@@ -138,9 +168,7 @@ class Plugins:
             from slipcore.backends import plugin
 
             self._builtin = Registry()
-            self._builtin.admit(
-                PluginInfo(BUILTIN, CORE, _core_version(), "loaded"), lambda: plugin
-            )
+            self._builtin.admit(PluginInfo(BUILTIN, CORE, core_version(), "loaded"), lambda: plugin)
         return self._builtin
 
     def _loaded(self) -> Registry:
@@ -150,101 +178,78 @@ class Plugins:
 
     def _load(self) -> Registry:
         registry = self._core().extended()
-        entry_points = _installed() if self._entry_points is None else self._entry_points
-        plugins = [(_described(entry_point), entry_point) for entry_point in entry_points]
+        version = registry.plugins[0].version
+        given = self._entry_points
+        found = installed() if given is None else [(e, described(e.dist)) for e in given]
+        plugins = [(PluginInfo(e.name, d.name, d.version, "loaded"), e, d) for e, d in found]
         plugins.sort(key=lambda plugin: (plugin[0].name, plugin[0].distribution))
-        self._check_allowed([info for info, _ in plugins])
-        for info, entry_point in plugins:
-            reason = self._disabled(info)
-            if reason is not None:
-                registry.plugins.append(replace(info, status="disabled", reason=reason))
+        self._selection.check(name for info, *_ in plugins for name in _names(info))
+        for info, entry_point, dist in plugins:
+            against = self._selection.against(_names(info))
+            if against is not None:
+                registry.plugins.append(replace(info, status="disabled", reason=against))
                 continue
             try:
-                registry.admit(info, entry_point.load)
-            except (Exception, SystemExit) as error:
-                reason = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
-                if self._strict:
-                    raise PluginLoadError(f"Plugin {info.owner} failed: {reason}") from error
-                logger.warning("Plugin %s failed and is not used: %s", info.owner, reason)
-                logger.debug("Plugin %s failed here:", info.owner, exc_info=error)
-                registry.plugins.append(replace(info, status="failed", reason=reason))
+                registry.admit(info, partial(load, entry_point, dist, version))
+            except PluginError as error:
+                self._failed(info, error)
+                registry.plugins.append(replace(info, status="failed", reason=str(error)))
         return registry
 
-    def _disabled(self, info: PluginInfo) -> str | None:
-        names = _names(info)
-        if EVERY in self._deny or names & self._deny:
-            return "it is among those not to be used (SLIP_DISABLE_PLUGINS)"
-        if self._allow is not None and not names & self._allow:
-            return "it is not among those to be used (SLIP_PLUGINS)"
-        return None
-
-    def _check_allowed(self, plugins: Iterable[PluginInfo]) -> None:
-        installed = {name for info in plugins for name in _names(info)}
-        for name in sorted((self._allow or set()) - installed):
-            raise ConfigError(
-                f"SLIP_PLUGINS names the plugin '{name}', which is not installed. "
-                f"{hint(name, (one for one in installed if ':' not in one))}"
-            )
+    def _failed(self, info: PluginInfo, error: PluginError) -> None:
+        if self._selection.strict:
+            by = self._selection.origins[STRICT]
+            raise PluginLoadError(
+                f"Plugin {info.owner} failed, and plugins are strict ({by}): {error}."
+            ) from (error.__cause__ or error)
+        logger.warning("Plugin %s failed and is not used: %s", info.owner, error)
+        logger.debug("Plugin %s failed here:", info.owner, exc_info=error)
 
     # --- unknown names --------------------------------------------------------------------
 
     def _unknown(self, kind: str, name: str) -> str:
         names = self.names(kind)
         said = [f"There is no {words(kind, name)}: there are {', '.join(names)}."]
-        near = nearest(name, {*names, *KNOWN} - {name})
-        if near is not None and name not in KNOWN:
-            said.append(f"Did you mean '{near}'?")
-        known = KNOWN.get(name if name in KNOWN else near or "")
-        if known is not None:
-            said.append(self._brought_by(known))
-        unused = (info for info in self.report() if info.status != "loaded")
-        said += (f"Plugin {info.owner} ({info.status}): {info.reason}." for info in unused)
+        unused = self._unused()
+        lost = (of for _, of in self._loaded().lost)
+        meant = name
+        if name not in KNOWN and not self.unused(name):
+            known = {*names, *KNOWN, *lost, *(info.name for info in unused)}
+            meant = nearest(name, known - {name}) or name
+        if meant != name:
+            said.append(f"Did you mean '{meant}'?")
+        culprits = self.unused(meant)
+        if culprits:
+            said += (
+                f"It would come with the plugin {info.owner}, which {_became(info)}."
+                for info in culprits
+            )
+        elif meant in KNOWN:
+            said.append(self._brought_by(KNOWN[meant]))
+        else:
+            said += _all_unused(unused)
         return " ".join(said)
 
     def _brought_by(self, known: Known) -> str:
         for info in self.report():
-            if _canonical(info.distribution) == known.distribution:
+            if canonical(info.distribution) == known.distribution:
                 does = "does not register it" if info.status == "loaded" else "is not used"
                 return f"It belongs to {info.distribution}; the installed {info.version} {does}."
-        return f"It comes with {known.distribution}: {known.install}."
+        return f"It comes with {known.distribution}: {known.install()}."
 
 
-def _installed() -> Iterable[EntryPoint]:
-    if sys.version_info >= (3, 12):
-        from importlib.metadata import entry_points
-    else:  # that of 3.11 reads the entry points of every distribution before it selects
-        from importlib_metadata import entry_points
-    return entry_points(group=GROUP)
+def _became(info: PluginInfo) -> str:
+    return f"{'failed' if info.status == 'failed' else 'is disabled'}: {info.reason}"
 
 
-def _core_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(CORE)
-    except PackageNotFoundError:  # on the path, and not installed
-        return ""
-
-
-def _described(entry_point: EntryPoint) -> PluginInfo:
-    dist = entry_point.dist
-    if dist is None:
-        return PluginInfo(entry_point.name, "", "", "loaded")
-    metadata = dist.metadata  # read anew at each look
-    return PluginInfo(
-        entry_point.name, metadata.get("Name", ""), metadata.get("Version", ""), "loaded"
-    )
+def _all_unused(unused: list[PluginInfo]) -> list[str]:
+    """Who else may have brought a name: a plugin that is not loaded can't tell."""
+    if len(unused) <= FEW:
+        return [f"Plugin {info.owner} {_became(info)}." for info in unused]
+    owners = ", ".join(f"{info.owner} ({info.status})" for info in unused)
+    return [f"Plugins that are not used may bring it: {owners}. `slip plugins` says why."]
 
 
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
-
-
-def _names(info: PluginInfo) -> set[str]:
+def _names(info: PluginInfo) -> list[str]:
     """What a plugin may be called by whoever allows or disables it."""
-    names = (info.name, info.distribution, info.owner)
-    return {_canonical(name) for name in names if name}
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return [name for name in (info.name, info.distribution, info.owner) if name]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from importlib import import_module
@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from slipcore import hookspecs
 from slipcore.errors import MissingDependencyError, PluginError
-from slipcore.known import KNOWN
+from slipcore.known import remedy
+from slipcore.loading import told
 from slipcore.settings import nearest
 
 KINDS: Final = ("source", "sink", "cache", "codec", "checkpoint_store")
@@ -23,6 +24,11 @@ KINDS: Final = ("source", "sink", "cache", "codec", "checkpoint_store")
 Status: TypeAlias = Literal["loaded", "failed", "disabled"]
 
 _HOOKS: Final = {kind: f"register_{kind}s" for kind in KINDS}
+MARK: Final = f"{hookspecs.hookimpl.project_name}_impl"
+"""The attribute by which pluggy knows the functions that are marked as hooks."""
+
+_GIVEN: Final = tuple(inspect.signature(hookspecs.register_sources).parameters)
+"""What a hook may ask for; all of them are of one shape."""
 _WORDS: Final = {"source": "source or topic", "checkpoint_store": "checkpoint store"}
 
 
@@ -84,26 +90,30 @@ class Backend:
             ) from None
 
     def _import(self, module: str) -> ModuleType:
+        backend = words(self.kind, self.name)
         try:
             return import_module(module)
+        except SystemExit as error:
+            raise PluginError(
+                f"The {backend} of {self.owner} can't be used: importing {module} ended the "
+                "process."
+            ) from error
         except ModuleNotFoundError as error:
             missing = error.name or ""
             own = module.partition(".")[0]
             if missing.partition(".")[0] in ("", own, "slipcore"):
-                raise  # a mistake of the plugin's own, which only its traceback explains
+                # A mistake of the plugin's own, which only its traceback explains.
+                error.add_note(f"for the {backend} of {self.owner}")
+                raise
+            owner = self.distribution or self.owner
             raise MissingDependencyError(
-                f"The {words(self.kind, self.name)} of {self.distribution or self.owner} needs the "
-                f"module {missing}, which is not installed: {self._remedy(missing)}.",
+                f"The {backend} of {owner} needs the module {missing}, which is not installed: "
+                f"{remedy(missing, owner)}.",
                 name=missing,
             ) from error
-
-    def _remedy(self, missing: str) -> str:
-        if missing in sys.stdlib_module_names:
-            return "this Python was built without it"
-        for known in KNOWN.values():
-            if known.distribution == self.distribution:
-                return known.install
-        return f"install {self.distribution or self.owner} again, with its dependencies"
+        except Exception as error:
+            error.add_note(f"for the {backend} of {self.owner}")
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +139,18 @@ class PluginInfo:
 
 
 class Registry:
-    """Backends by kind and name, and the plugins that brought them."""
+    """Backends by kind and name, and the plugins that brought them.
+
+    Attributes:
+        lost: what a plugin had registered before it failed -> the owners of such plugins.
+    """
 
     def __init__(self) -> None:
         self.backends: dict[tuple[str, str], list[Backend]] = {}
         self.plugins: list[PluginInfo] = []
+        self.lost: dict[tuple[str, str], list[str]] = {}
         self._reserved: frozenset[tuple[str, str]] = frozenset()
-        self._hooks = pluggy.PluginManager("slipcore")
-        self._hooks.add_hookspecs(hookspecs)
+        self._admitted: list[tuple[object, str]] = []
 
     def extended(self) -> Registry:
         """One for further plugins, in which the names that are there are taken."""
@@ -144,37 +158,40 @@ class Registry:
         registry.backends = {name: list(found) for name, found in self.backends.items()}
         registry.plugins = list(self.plugins)
         registry._reserved = frozenset(self.backends)
+        registry._admitted = list(self._admitted)
         return registry
 
     def admit(self, info: PluginInfo, load: Callable[[], object]) -> None:
-        """Load one plugin and take what it registers: all of it, or nothing and it raises."""
-        plugin = load()
+        """Load one plugin and take what it registers: all of it, or nothing and it raises.
+
+        Raises:
+            PluginError: it can't be used; the text is for the end of a sentence.
+        """
+        brought: dict[tuple[str, str], Backend] = {}
         try:
-            self._hooks.register(plugin, info.owner)
-            self._check_hooks(plugin)
-            brought = [b for kind in KINDS for b in self._call(plugin, info, kind)]
+            plugin = load()
+            for owner in (owner for admitted, owner in self._admitted if admitted is plugin):
+                raise PluginError(f"its entry point names what is the plugin {owner} already")
+            for kind, hook in _hooks(plugin, info).items():
+                self._call(hook, info, kind, brought)
         except BaseException:
-            if self._hooks.get_plugin(info.owner) is plugin:
-                self._hooks.unregister(plugin)
+            for name in brought:
+                self.lost.setdefault(name, []).append(info.owner)
             raise
-        for backend in brought:
-            self.backends.setdefault((backend.kind, backend.name), []).append(backend)
-        kinds = {kind: tuple(b.name for b in brought if b.kind == kind) for kind in KINDS}
+        self._admitted.append((plugin, info.owner))
+        for name, backend in brought.items():
+            self.backends.setdefault(name, []).append(backend)
+        kinds = {kind: tuple(name for of, name in brought if of == kind) for kind in KINDS}
         provides = {kind: names for kind, names in kinds.items() if names}
         self.plugins.append(replace(info, provides=provides))
 
-    def _check_hooks(self, plugin: object) -> None:
-        """Refuse hooks that nobody calls: pluggy takes a misspelled one without a word."""
-        for hook in self._hooks.get_hookcallers(plugin) or ():
-            if not hook.has_spec():
-                near = nearest(hook.name, _HOOKS.values())
-                meant = f", did you mean {near}" if near else ""
-                raise PluginError(f"there is no hook {hook.name}{meant}")
-
-    def _call(self, plugin: object, info: PluginInfo, kind: str) -> list[Backend]:
-        """Call a hook of this plugin alone, so that what raises is known and stops nobody else."""
-        brought: dict[str, Backend] = {}
-
+    def _call(
+        self,
+        hook: pluggy.HookCaller,
+        info: PluginInfo,
+        kind: str,
+        brought: dict[tuple[str, str], Backend],
+    ) -> None:
         def register(
             name: str,
             factory: Callable[..., Any] | str,
@@ -187,19 +204,56 @@ class Registry:
                 raise PluginError(
                     f"the {words(kind, name)} is built in: register it as another name"
                 )
-            if name in brought:
+            if (kind, name) in brought:
                 raise PluginError(f"the {words(kind, name)} is registered twice")
-            brought[name] = Backend(
+            brought[kind, name] = Backend(
                 kind, name, factory, options, summary, info.owner, info.distribution, info.version
             )
 
-        others = [other for other in self._hooks.get_plugins() if other is not plugin]
-        answers = self._hooks.subset_hook_caller(_HOOKS[kind], others)(register=register)
+        with told(f"its hook {hook.name}"):
+            answers = hook(register=register)
         for answer in answers:
             if hasattr(answer, "close"):
                 answer.close()  # a coroutine or generator, none of which ran
-            raise PluginError(f"{_HOOKS[kind]} is to call register() and return nothing")
-        return list(brought.values())
+            raise PluginError(f"{hook.name} is to call register() and return nothing")
+
+
+class _Marked(pluggy.PluginManager):
+    """Looks at marked attributes only; pluggy's own look at each of a module takes as long as
+    importing it did.
+    """
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        if isinstance(plugin, ModuleType):
+            return getattr(vars(plugin).get(name), MARK, None)
+        return super().parse_hookimpl_opts(plugin, name)
+
+
+def _hooks(plugin: object, info: PluginInfo) -> dict[str, pluggy.HookCaller]:
+    """Kind -> what calls the hook of this plugin alone, so that what raises stops nobody else.
+
+    Raises:
+        PluginError: a hook that nobody calls, or one that asks for what it is not given. Without
+            specifications pluggy takes both, and with them says it in a paragraph.
+    """
+    manager = _Marked(hookspecs.hookimpl.project_name)
+    manager.register(plugin, info.owner)
+    callers = {hook.name: hook for hook in manager.get_hookcallers(plugin) or ()}
+    if isinstance(plugin, type) or not (callers or isinstance(plugin, ModuleType)):
+        what = plugin.__name__ if isinstance(plugin, type) else f"a {type(plugin).__name__}"
+        raise PluginError(f"its entry point is to name a module with hooks, and names {what}")
+    for name, hook in callers.items():
+        if name not in _HOOKS.values():
+            near = nearest(name, _HOOKS.values())
+            raise PluginError(f"there is no hook {name}{f', did you mean {near}' if near else ''}")
+        for implementation in hook.get_hookimpls():
+            unknown = [arg for arg in implementation.argnames if arg not in _GIVEN]
+            if unknown:
+                raise PluginError(
+                    f"its hook {name} asks for {', '.join(unknown)}, and is given "
+                    f"{', '.join(_GIVEN)}"
+                )
+    return {kind: callers[name] for kind, name in _HOOKS.items() if name in callers}
 
 
 def _check_registration(kind: str, name: object, factory: object, options: object) -> None:

@@ -156,9 +156,9 @@ def test_every_plugin_has_an_extra() -> None:
 
 
 def test_the_core_requires_no_client_library() -> None:
-    """Three small libraries, one of them only below Python 3.12."""
+    """Two small libraries."""
     core = [Requirement(text).name for text in project("slipcore")["dependencies"]]
-    assert sorted(core) == ["importlib-metadata", "msgspec", "pluggy"]
+    assert sorted(core) == ["msgspec", "pluggy"]
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("plugins/*/*.md")))

@@ -185,10 +185,35 @@ def test_plugins_are_loaded_once(install: Install) -> None:
 # --- what is broken -----------------------------------------------------------------------
 
 BROKEN = {
-    "raises at import": ("raise RuntimeError('half built')", "RuntimeError: half built"),
-    "ends the process": ("raise SystemExit(3)", "SystemExit: 3"),
+    "raises at import": (
+        "raise RuntimeError('half built')",
+        "importing slip_broken raised RuntimeError: half built",
+    ),
+    "ends the process": ("raise SystemExit(3)", "importing slip_broken called sys.exit(3)"),
     "can't be parsed": ("def", "SyntaxError"),
-    "needs what is missing": ("import slip_nowhere", "No module named 'slip_nowhere'"),
+    "ends a test": (
+        "import pytest; pytest.skip('here', allow_module_level=True)",
+        "importing slip_broken raised Skipped: here",
+    ),
+    "raises what can't be told": (
+        """
+        class Silent(Exception):
+            def __str__(self):
+                raise self
+
+        raise Silent
+        """,
+        "importing slip_broken raised Silent",
+    ),
+    "needs what is missing": (
+        "import slip_nowhere.client",
+        "it needs the module slip_nowhere, which is not installed: install slip-broken again, "
+        "with its dependencies",
+    ),
+    "needs what this core has not": (
+        "import slipcore.nowhere",
+        "importing slip_broken raised ModuleNotFoundError: No module named 'slipcore.nowhere'",
+    ),
     "raises in a hook": (
         """
         @hookimpl
@@ -199,7 +224,7 @@ BROKEN = {
         def register_sinks(register):
             raise KeyError("later")
         """,
-        "KeyError: 'later'",
+        "its hook register_sinks raised KeyError: 'later'",
     ),
     "misspells a hook": (
         "@hookimpl\ndef register_cache(register): pass",
@@ -207,7 +232,11 @@ BROKEN = {
     ),
     "asks for too much": (
         "@hookimpl\ndef register_caches(register, loop): pass",
-        "PluginValidationError",
+        "its hook register_caches asks for loop, and is given register",
+    ),
+    "ends the process in a hook": (
+        "@hookimpl\ndef register_caches(register): raise SystemExit",
+        "its hook register_caches called sys.exit()",
     ),
     "takes a built-in name": (
         "@hookimpl\ndef register_caches(register): register('sqlite', dict)",
@@ -386,9 +415,9 @@ def test_an_unknown_name(install: Install) -> None:
         Plugins(entry_points=own, deny=["slip_other"]).get("cache", "valt")
     assert str(info.value) == (
         "There is no cache backend 'valt': there are memory, sqlite, vault. Did you mean 'vault'? "
-        "Plugin slip-broken:slip_broken (failed): RuntimeError: half built. "
-        "Plugin slip-other:slip_other (disabled): it is among those not to be used "
-        "(SLIP_DISABLE_PLUGINS)."
+        "Plugin slip-broken:slip_broken failed: importing slip_broken raised RuntimeError: half "
+        "built. Plugin slip-other:slip_other is disabled: it is among those not to be used (deny= "
+        "in code)."
     )
 
 

@@ -19,6 +19,7 @@ from slipcore.cli.printing import (
     say_failure,
     shown,
 )
+from slipcore.config import Config
 from slipcore.interfaces import ConfigError, SlipError
 from slipcore.optiondocs import OptionInfo, describe_options
 from slipcore.plugins import KINDS, Backend, Plugins
@@ -69,7 +70,7 @@ def list_backends(kind: str | None, name: str | None, *, as_json: bool) -> int:
         name: all about this one.
     """
     try:
-        found = _found(Plugins.from_env(), kind, name)
+        found = _found(Plugins.of(Config.load()), kind, name)
     except SlipError as error:
         say_failure(str(error))
         return MISCONFIGURED

@@ -114,7 +114,7 @@ def config_report(app: App | None) -> ConfigReport:
         PluginError: a plugin failed, where plugins are strict.
     """
     config = app.config if app is not None else Config.load()
-    plugins = app.plugins if app is not None else Plugins.from_env()
+    plugins = app.plugins if app is not None else Plugins.of(config)
     plugins.load()
     own = in_code(app) if app is not None else []
     named = {(resource.kind, resource.name) for resource in own}

@@ -8,6 +8,7 @@ import msgspec
 
 from slipcore.cli.exits import FAILED, MISCONFIGURED
 from slipcore.cli.printing import print_json, print_table, print_text, say_failure
+from slipcore.config import Config
 from slipcore.interfaces import BackendConflictError, SlipError
 from slipcore.plugins import KINDS, Plugins
 
@@ -46,7 +47,7 @@ class PluginRow(msgspec.Struct, frozen=True):
 def list_plugins(*, as_json: bool, check: bool) -> int:
     """Print the plugins and return the exit code."""
     try:
-        plugins = Plugins.from_env()
+        plugins = Plugins.of(Config.load())
         rows = plugin_rows(plugins)
     except SlipError as error:
         say_failure(str(error))
