@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 BUILTIN: Final = "builtin"
 
 FEW: Final = 3
-"""Failed plugins whose reasons are told with a name that nobody knows; of more, only the names."""
+"""So many plugins are told with their reasons where nobody knows a name; of more only the names."""
 
 
 class Plugins:
@@ -242,12 +242,15 @@ def _became(info: PluginInfo) -> str:
     return f"{'failed' if info.status == 'failed' else 'is disabled'}: {info.reason}"
 
 
-def _all_unused(unused: list[PluginInfo]) -> list[str]:
-    """Who else may have brought a name: a plugin that is not loaded can't tell."""
-    if len(unused) <= FEW:
-        return [f"Plugin {info.owner} {_became(info)}." for info in unused]
-    owners = ", ".join(f"{info.owner} ({info.status})" for info in unused)
-    return [f"Plugins that are not used may bring it: {owners}. `slip plugins` says why."]
+def _all_unused(unused: list[PluginInfo]) -> Iterator[str]:
+    """Who else may bring a name: a plugin that is not loaded can't tell."""
+    for status, became in (("failed", "failed"), ("disabled", "are disabled")):
+        infos = [info for info in unused if info.status == status]
+        if len(infos) <= FEW:
+            yield from (f"Plugin {info.owner} {_became(info)}." for info in infos)
+        else:
+            owners = ", ".join(info.owner for info in infos)
+            yield f"These plugins {became} and may bring it, `slip plugins` says why: {owners}."
 
 
 def _names(info: PluginInfo) -> list[str]:

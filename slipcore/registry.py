@@ -172,9 +172,8 @@ class Registry:
             plugin = load()
             for owner in (owner for admitted, owner in self._admitted if admitted is plugin):
                 raise PluginError(f"its entry point names what is the plugin {owner} already")
-            for kind, hook in _hooks(plugin, info).items():
-                self._call(hook, info, kind, brought)
-        except BaseException:
+            self._ask(plugin, info, brought)
+        except PluginError:
             for name in brought:
                 self.lost.setdefault(name, []).append(info.owner)
             raise
@@ -184,6 +183,19 @@ class Registry:
         kinds = {kind: tuple(name for of, name in brought if of == kind) for kind in KINDS}
         provides = {kind: names for kind, names in kinds.items() if names}
         self.plugins.append(replace(info, provides=provides))
+
+    def _ask(
+        self, plugin: object, info: PluginInfo, brought: dict[tuple[str, str], Backend]
+    ) -> None:
+        """Call all hooks, and raise only then: what the others bring is to be known as lost."""
+        failed: PluginError | None = None
+        for kind, hook in _hooks(plugin, info).items():
+            try:
+                self._call(hook, info, kind, brought)
+            except PluginError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _call(
         self,
