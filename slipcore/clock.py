@@ -21,4 +21,4 @@ def now() -> float:
 
 def now_ms() -> int:
     """Milliseconds since 1970, as records carry them."""
-    return int(now() * 1000)
+    return round(now() * 1000)

@@ -26,7 +26,7 @@ class Limits:
         start: for every source to be open and positioned.
         stop: for the record in hand and what is on the way, once a stop is asked for.
         close: for every client to let go.
-        commit: between two commits of a source.
+        commit: between two commits of a source; None: any time.
         commit_records: finished records after which a commit does not wait for its time; None:
             any number.
     """
@@ -34,7 +34,7 @@ class Limits:
     start: float = 30.0
     stop: float = 10.0
     close: float = 5.0
-    commit: float = 1.0
+    commit: float | None = 1.0
     commit_records: int | None = None
 
 

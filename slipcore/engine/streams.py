@@ -44,6 +44,11 @@ class PausableStream:
     def paused(self) -> bool:
         return "pause" in self._closed_for
 
+    @property
+    def held_for(self) -> frozenset[str]:
+        """Why nothing is handed over, but for a pause."""
+        return frozenset(self._closed_for - {"pause"})
+
     def pause(self) -> None:
         """Close the gate at once: the record in hand is the last, for every binding."""
         self.close_gate("pause")

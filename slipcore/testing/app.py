@@ -25,7 +25,6 @@ from typing import Any, Final, Self, TypeVar
 
 from slipcore.app import App
 from slipcore.caching import Cache
-from slipcore.engine.sources import SourceStream
 from slipcore.interfaces import ConfigError, DeadlineError, Out, Record, SlipError
 from slipcore.resources import Sink, Source, Topic
 from slipcore.testing.app_loop import FrozenLoop, Quiet
@@ -38,17 +37,14 @@ from slipcore.testing.app_world import (
     Moment,
     WatchedStep,
     WorldScope,
-    WorldTopic,
     doubles,
+    in_partition,
 )
 
 T = TypeVar("T")
 
 START: Final = datetime(2025, 1, 1, tzinfo=UTC)
 """What the clock shows at first."""
-
-COMMIT_SECONDS: Final = 3600.0
-"""Between commits while time is let pass; there is one whenever the app is idle."""
 
 
 class AppTest:
@@ -155,13 +151,14 @@ class AppTest:
             EncodeError: the topic's codec can't write it.
         """
         out = Out(value, key, tuple(headers), timestamp, partition)
-        self.complete(self._send(fed(self.app, topic), out))
+        with self._scope.held():
+            self.complete(self._send(fed(self.app, topic), out))
 
     async def _send(self, resource: Topic | Source, out: Out) -> None:
         log = log_of(self._scope, resource)
         before = [len(records) for records in log.partitions]
         if isinstance(resource, Source):
-            log.append([out])
+            log.append([in_partition(out)])
         else:
             async with resource.make() as opened:
                 waiting = opened.send(out)
@@ -277,7 +274,10 @@ class AppTest:
         found = looked_at(self.app, topic)
         log = log_of(self._scope, found)
         records = [record for partition in log.partitions for record in partition]
-        return self.complete(decoded(found, records)) if isinstance(found, Topic) else records
+        if not isinstance(found, Topic):
+            return records
+        with self._scope.held():
+            return self.complete(decoded(found, records))
 
     def cache(self, name: str) -> Cache:
         """The app's cache of that name: a dictionary of its state.
@@ -321,7 +321,7 @@ class AppTest:
             app.standing_on(
                 app.config.forcing(self._doubles),
                 self._scope,
-                replace(app.limits, commit=COMMIT_SECONDS),
+                replace(app.limits, commit=None),  # there is a commit whenever it is idle
                 lambda step: WatchedStep.of(step, self._fuse),
             )
         )
@@ -406,19 +406,14 @@ class AppTest:
 
 
 async def _commit(app: App) -> None:
-    """Commit what is finished, and see that nothing was left unread."""
+    """Commit what is finished, and see that nothing is held back."""
     for stream in app.streams:
         await stream.commit()
-        if stream.paused or all(lane.closed for lane in stream.lanes):
-            continue
-        if isinstance(stream, SourceStream) and isinstance(stream.source, WorldTopic):
-            left = sum((await stream.lag()).values())
-            if left:
-                raise DeadlineError(
-                    f"The app is idle, but {left} records of {stream.name} are not read: another "
-                    "reader of the group has their partitions, or nothing may be read without "
-                    "all of them."
-                )
+        if stream.held_for:
+            raise DeadlineError(
+                f"The app is idle, but does not read {stream.name}: its state needs all "
+                "partitions, and another member of the group has one of them."
+            )
 
 
 def _check_crash(after: int | Moment | None) -> None:

@@ -118,8 +118,8 @@ class FrozenLoop(asyncio.SelectorEventLoop):
         return ready
 
     def _move(self, seconds: float) -> None:
-        # A step below the clock's last digit would never reach the timer that it is for.
-        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))
+        # A timer is due when the clock is beyond it, if only by its last digit.
+        self._now = math.nextafter(self._now + seconds, math.inf)
 
 
 class _Selector(selectors.DefaultSelector):

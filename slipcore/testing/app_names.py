@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from slipcore.app import App
@@ -58,16 +58,16 @@ def _sinks(app: App, kind: Any) -> list[Any]:
 def _named(app: App, wanted: Any, there: Sequence[Any], kind: str) -> Any:
     """One of those that are there: the very object, else the first of its name and type."""
     if isinstance(wanted, str):
-        found: Iterable[Any] = (thing for thing in there if thing.name == wanted)
+        found = [thing for thing in there if thing.name == wanted]
     elif not isinstance(wanted, Topic | Source | Sink):
         raise ConfigError(f"{wanted!r} is no {kind} and no name of one.")
     elif any(thing is wanted for thing in there):
         return wanted
     else:  # of a file that was loaded anew since
-        found = (t for t in there if type(t) is type(wanted) and t.name == wanted.name)
+        found = [t for t in there if type(t) is type(wanted) and t.name == wanted.name]
         wanted = wanted.name
-    for thing in found:
-        return thing
+    if found:
+        return found[0]
     known = {thing.name for thing in there}
     raise ConfigError(f"{app!r} has no {kind} '{wanted}'. {hint(wanted, known)}")
 

@@ -84,18 +84,14 @@ class Subject:
 def _importing_leaves_no_trace() -> Iterator[None]:
     """Undo what loading a program does to the process, where the test's own modules live."""
     main = sys.modules["__main__"]
-    script, path, modules = getattr(main, "__file__", None), sys.path.copy(), set(sys.modules)
+    script, path, modules = getattr(main, "__file__", None), sys.path.copy(), sys.modules.copy()
     try:
         yield
     finally:
         main.__file__ = script
+        directories = {Path(each) for each in set(sys.path) - set(path)}
         sys.path[:] = path
-        for name in set(sys.modules) - modules:
-            if _is_beside(sys.modules[name], path):
+        for name in sys.modules.keys() - modules.keys():
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and Path(file).parent in directories:
                 del sys.modules[name]
-
-
-def _is_beside(module: ModuleType, path: list[str]) -> bool:
-    """Whether a module was found in a directory that only the program has on its path."""
-    file = getattr(module, "__file__", None)
-    return file is not None and not any(Path(file).is_relative_to(each) for each in path if each)

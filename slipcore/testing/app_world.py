@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from slipcore.backends.memory.broker import Broker
+from slipcore.backends.memory.broker import Broker, Log
 from slipcore.backends.memory.state import (
     MemoryCheckpointOptions,
     MemoryCheckpointStore,
@@ -16,7 +17,7 @@ from slipcore.backends.memory.state import (
 )
 from slipcore.backends.memory.topic import MemoryTopic, MemoryTopicOptions
 from slipcore.engine.bindings import Step
-from slipcore.interfaces import Changes, Out, Positions, Scope
+from slipcore.interfaces import Changes, Out, Positions, Record, Scope
 from slipcore.registry import Backend
 from slipcore.scope import AppScope
 
@@ -42,7 +43,7 @@ class Fuse:
         self.handled = 0
         self.burnt = False
         self._at: int | Moment | None = None
-        self._scope = scope
+        self.scope = scope
         self._stop = stop
 
     def arm(self, at: int | Moment | None) -> None:
@@ -72,7 +73,7 @@ class Fuse:
     def die(self) -> None:
         """Let no handler be called any more, and note what is durable."""
         self.burnt = True
-        self._scope.keep()
+        self.scope.keep()
 
 
 class WorldScope(AppScope):
@@ -81,6 +82,7 @@ class WorldScope(AppScope):
     def __init__(self, app: str, state_dir: Path) -> None:
         super().__init__(app, state_dir)
         self._kept: dict[object, Any] = {}
+        self._is_held = False
 
     def keep(self) -> None:
         """Take note of what is durable now."""
@@ -98,6 +100,21 @@ class WorldScope(AppScope):
 
     def broker(self) -> Broker:
         return self.shared("memory", Broker)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing is handed to readers."""
+        return self._is_held
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hand nothing to readers for the time of the block."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self.broker().wake()
 
     def close(self) -> None:
         """Nothing: it is the test that ends it."""
@@ -139,6 +156,10 @@ class WorldTopic(MemoryTopic):
     def __init__(self, name: str, options: Any, scope: Scope, fuse: Fuse) -> None:
         super().__init__(name, options, scope)
         self._fuse = fuse
+        self._world = fuse.scope
+
+    def _take(self, log: Log, max_records: int) -> list[Record]:
+        return [] if self._world.is_held else super()._take(log, max_records)
 
     async def flush(self) -> None:
         is_something = bool(self._pending)
@@ -155,7 +176,7 @@ class WorldSink(WorldTopic):
     """Stands for a sink that is no topic, and takes objects as they are."""
 
     def send(self, output: Out) -> Awaitable[None] | None:
-        self._pending.append(output)
+        self._pending.append(in_partition(output))
         return None
 
 
@@ -169,6 +190,12 @@ class WorldStore(MemoryStateStore):
     async def awrite(self, changes: Changes, positions: Mapping[str, Positions] = {}) -> None:
         await super().awrite(changes, positions)
         self._fuse.reached("write")
+
+
+def in_partition(output: Out) -> Out:
+    """An output whose key is any object, with its partition: the first, unless it names one."""
+    partition = output.partition or 0
+    return Out(output.value, output.key, output.headers, output.timestamp, partition)
 
 
 def log_name(kind: str, name: str) -> str:

@@ -55,6 +55,10 @@ class Log:
             log.append(
                 Record(output.value, output.key, name, place, len(log), timestamp, output.headers)
             )
+        self.wake()
+
+    def wake(self) -> None:
+        """Have readers look whether there is something new."""
         for reader in self.readers:
             reader.set()
 
@@ -213,6 +217,11 @@ class Broker:
         if key not in self._groups:
             self._groups[key] = Group(name, len(log.partitions))
         return self._groups[key]
+
+    def wake(self) -> None:
+        """Have all readers look whether there is something new."""
+        for log in self._logs.values():
+            log.wake()
 
     def remains(self) -> Broker:
         """What is left when all that read and write it die now: records and committed positions."""
