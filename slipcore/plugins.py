@@ -126,7 +126,7 @@ class Plugins:
                 f"of them, e.g. with SLIP_DISABLE_PLUGINS={owners[-1]}."
             )
         if not found:
-            raise UnknownBackendError(self._unknown(kind, name))
+            raise UnknownBackendError(self.missing(name, kind))
         return found[0]
 
     def report(self) -> list[PluginInfo]:
@@ -207,9 +207,18 @@ class Plugins:
 
     # --- unknown names --------------------------------------------------------------------
 
-    def _unknown(self, kind: str, name: str) -> str:
+    def missing(self, name: str, kind: str | None = None) -> str:
+        """What to tell whoever asks for a name that nobody registered.
+
+        What there is, what was probably meant, who would have brought it and why not, and how to
+        install what brings it.
+
+        Args:
+            kind: None: of any kind.
+        """
         names = self.names(kind)
-        said = [f"There is no {words(kind, name)}: there are {', '.join(names)}."]
+        what = words(kind, name) if kind is not None else f"backend '{name}'"
+        said = [f"There is no {what}: there are {', '.join(names)}."]
         unused = self._unused()
         lost = (of for _, of in self._loaded().lost)
         meant = name

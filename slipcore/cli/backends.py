@@ -21,6 +21,7 @@ from slipcore.cli.printing import (
 )
 from slipcore.config import Config
 from slipcore.interfaces import ConfigError, SlipError
+from slipcore.known import KNOWN
 from slipcore.optiondocs import OptionInfo, describe_options
 from slipcore.plugins import KINDS, Backend, Plugins
 from slipcore.settings import hint
@@ -93,8 +94,9 @@ def list_backends(kind: str | None, name: str | None, *, as_json: bool) -> int:
 
 def _found(plugins: Plugins, kind: str | None, name: str | None) -> list[BackendRow]:
     if kind is not None:
-        kind = kind.replace("-", "_").lower()
-        kind = kind if kind in WORDS else kind.removesuffix("s")
+        word = kind.replace("-", "_").lower()
+        word = word if word in WORDS else word.removesuffix("s")  # "caches"
+        kind = word if word in WORDS else kind
     backends = list(_backends(plugins))
     if kind is not None and kind not in WORDS:
         if name is not None:
@@ -110,6 +112,8 @@ def _found(plugins: Plugins, kind: str | None, name: str | None) -> list[Backend
 def _of_name(plugins: Plugins, backends: list[Backend], word: str) -> list[BackendRow]:
     """All about the backends of a name, whatever their kind."""
     named = [backend for backend in backends if backend.name == word]
+    if not named and (word in KNOWN or plugins.unused(word)):
+        raise ConfigError(plugins.missing(word))
     if not named:
         known = {*WORDS, *plugins.names()}
         raise ConfigError(f"There is no kind and no backend '{word}'. {hint(word, known)}")

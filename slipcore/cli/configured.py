@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from slipcore.choice import CODEC_SETTINGS, EMBEDDED, Choice, choose
 from slipcore.config import Config
 from slipcore.interfaces import ConfigError, SlipError
-from slipcore.known import KNOWN
 from slipcore.plugins import Plugins
 from slipcore.settings import Setting, hint, setting_names, validate
 
@@ -112,7 +111,7 @@ def _check_backend(
     known = {backend.lower(): backend for backend in plugins.names()}
     backends = plugins.of_name(known.get(name.lower(), name))
     if not backends:
-        if name in KNOWN:
+        if plugins.may_be(name):
             return
         origin = next((setting.origin for setting in settings.values()), str(config.path))
         raise ConfigError(f"{origin}: [backends.{name}] is of no backend. {hint(name, known)}")

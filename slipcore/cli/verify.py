@@ -25,7 +25,6 @@ from slipcore.interfaces import (
 )
 
 if TYPE_CHECKING:
-    from slipcore.plugins import Plugins
     from slipcore.testing.installed import Installed
     from slipcore.testing.verify import Result
 
@@ -115,28 +114,14 @@ def _installed(
     from slipcore.plugins import Plugins
     from slipcore.testing.installed import Installed, kinds_of
 
-    plugins = Plugins.from_env()
+    config = Config.load(environ={**os.environ, **environ})
+    plugins = Plugins.of(config)
     backends = kinds_of(plugins, name)
     if not backends:
-        raise UnknownBackendError(_unknown(plugins, name))
-    config = Config.load(environ={**os.environ, **environ})
+        raise UnknownBackendError(plugins.missing(name))
     return [
         Installed(kind, backend, plugins, config, patience, values) for kind, backend in backends
     ]
-
-
-def _unknown(plugins: Plugins, name: str) -> str:
-    from slipcore.known import KNOWN
-    from slipcore.settings import hint
-
-    said = [f"There is no backend '{name}'."]
-    if name in KNOWN:
-        said.append(f"It comes with {KNOWN[name].distribution}: {KNOWN[name].install}.")
-    else:
-        said.append(hint(name, plugins.names()))
-    unused = (info for info in plugins.report() if info.status != "loaded")
-    said += (f"Plugin {info.owner} ({info.status}): {info.reason}." for info in unused)
-    return " ".join(said)
 
 
 def _settings(name: str, given: Sequence[str]) -> dict[str, str]:
