@@ -1,4 +1,4 @@
-"""The promises of `Cache` on the embedded stores."""
+"""What a `Cache` does beyond what its store must: locks, and words of warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from slipcore import App, Cache
 from slipcore.config import Config
-from slipcore.testing.caches import CacheContract, MakeCache
+from slipcore.interfaces import DeadlockError
+from slipcore.testing.caches import MakeCache
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -28,8 +29,70 @@ def make_cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeC
     app.close()
 
 
-class TestCache(CacheContract):
-    """Memory and sqlite."""
+def test_transactions_that_wait_for_each_other_are_refused(make_cache: MakeCache) -> None:
+    """The one that closes the circle gets a DeadlockError; nested on one key too."""
+    cache = make_cache("c")
+    refused: list[str] = []
+
+    async def nested(first: str, second: str) -> None:
+        try:
+            async with cache.transaction(first):
+                await asyncio.sleep(0.01)
+                async with cache.transaction(second):
+                    pass
+        except DeadlockError:
+            refused.append(first)
+
+    async def work() -> None:
+        async with asyncio.timeout(5):
+            await asyncio.gather(nested("a", "b"), nested("b", "a"))
+            await nested("c", "c")
+
+    asyncio.run(work())
+    assert len(refused) == 2
+    assert refused[1] == "c"
+
+
+def test_a_cancelled_wait_leaves_no_lock(make_cache: MakeCache) -> None:
+    """The next in line gets the key."""
+    cache = make_cache("c")
+
+    async def wait() -> None:
+        async with cache.transaction("k"):
+            pass
+
+    async def work() -> None:
+        async with asyncio.timeout(5):
+            async with cache.transaction("k"):
+                waiting = [asyncio.create_task(wait()) for _ in range(3)]
+                await asyncio.sleep(0)
+                waiting[0].cancel()
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(e) for e in ended] == [asyncio.CancelledError, type(None), type(None)]
+            async with cache.transaction("k"):
+                pass
+
+    asyncio.run(work())
+
+
+def test_a_turn_that_is_cancelled_goes_to_the_next(make_cache: MakeCache) -> None:
+    """Cancelled between being woken and going on, a waiter passes the key on."""
+    cache = make_cache("c")
+
+    async def wait() -> None:
+        async with cache.transaction("k"):
+            pass
+
+    async def work() -> None:
+        async with asyncio.timeout(5):
+            async with cache.transaction("k"):
+                waiting = [asyncio.create_task(wait()) for _ in range(2)]
+                await asyncio.sleep(0)
+            waiting[0].cancel()
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(e) for e in ended] == [asyncio.CancelledError, type(None)]
+
+    asyncio.run(work())
 
 
 def test_a_remote_cache_warns_of_its_dictionary_face_alone(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ _CONTRACTS: Final = (Assignment, ISource, ISink, ITopic, IStateStore, ICodec, IC
 _KINDS: Final = "source|sink|topic|cache|codec|checkpoint-store"
 _ID: Final = re.compile(rf"\[((?:{_KINDS})\.[a-z]+(?:-[a-z]+)*)\]")
 _PROMISE: Final = re.compile(rf"([^\[\]]+)((?:\s*{_ID.pattern})+)")
-_SECTION: Final = re.compile(r"^\s*(?:Args|Attributes|Raises|Returns):$", re.MULTILINE)
+_ITEM: Final = re.compile(r"^(?:Args|Attributes|Raises|Returns):$|^ +(?=\w+: )", re.MULTILINE)
 
 
 def promise(*ids: str) -> Callable[[Test], Test]:
@@ -70,8 +70,8 @@ def _docstrings() -> Iterator[str]:
 
 def _promises(docstring: str) -> Iterator[tuple[str, str]]:
     """The ids of a docstring, each with the last sentence before it."""
-    for paragraph in _SECTION.sub("\n", docstring).split("\n\n"):
+    for paragraph in _ITEM.sub("\n\n", docstring).split("\n\n"):
         for found in _PROMISE.finditer(" ".join(paragraph.split())):
-            sentence = re.split(r"(?<=[.;])\s+", found[1].strip())[-1]
+            sentence = re.split(r"(?<=\.)\s+(?=[A-Z`])", found[1].strip())[-1]
             for name in _ID.findall(found[2]):
                 yield name, sentence.rstrip(",;:").strip()

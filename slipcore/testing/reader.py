@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from itertools import count
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, cast
 from uuid import uuid4
 
-import pytest
+from slipcore.interfaces import Assignment, ISink, ISource, ITopic, Out, Positions, Record
 
-from slipcore.interfaces import Assignment, ITopic, Out, Positions, Record
-
-T = TypeVar("T")
-
-_numbers = count()
+_numbers: Final = count()
 
 
 class MakeTopic(Protocol):
@@ -32,53 +28,14 @@ def unique(word: str) -> str:
     return f"{word}-{uuid4().hex[:8]}-{next(_numbers)}"
 
 
-class TopicSuite:
-    """What the suites over topics share.
-
-    Attributes:
-        patience: seconds that anything which is to happen may take.
-        silence: seconds after which what did not happen is taken not to happen.
-    """
-
-    patience: float = 10.0
-    silence: float = 0.3
-
-    @pytest.fixture
-    def make_topic(self) -> MakeTopic:
-        """To be given by the subclass."""
-        raise NotImplementedError("a contract suite needs the fixture make_topic")
-
-    @pytest.fixture
-    def name(self) -> str:
-        """The name of a topic that is not there yet."""
-        return unique("topic")
-
-    @pytest.fixture
-    def group(self) -> str:
-        """The name of a consumer group that has read nothing yet."""
-        return unique("group")
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a test's coroutine; one that hangs fails."""
-
-        async def limited() -> T:
-            async with asyncio.timeout(self.patience * 3):
-                return await coroutine
-
-        return asyncio.run(limited())
-
-    def reader(self, topic: ITopic, **arguments: Any) -> Reader:
-        """A reader with the patience of this suite."""
-        return Reader(topic, patience=self.patience, **arguments)
-
-
 class Reader:
-    """Opens a topic, follows its assignments in the background and reads when it is asked to.
+    """Opens a source, follows its assignments in the background and reads when it is asked to.
 
     Args:
-        topic: what is read; not open yet.
+        source: what is read; not open yet.
         patience: seconds to wait for anything.
         positions: what is given to `accept`.
+        value_of: what the tests compare of a record.
 
     Attributes:
         ready: while it is not set, no assignment is accepted.
@@ -88,9 +45,14 @@ class Reader:
     """
 
     def __init__(
-        self, topic: ITopic, *, patience: float = 10.0, positions: Positions | None = None
+        self,
+        source: ISource,
+        *,
+        patience: float = 10.0,
+        positions: Positions | None = None,
+        value_of: Callable[[Record], Any] = lambda record: record.value,
     ) -> None:
-        self.topic = topic
+        self.source = source
         self.ready = asyncio.Event()
         self.ready.set()
         self.assignments: list[Assignment] = []
@@ -98,12 +60,18 @@ class Reader:
         self.epoch = 0
         self._patience = patience
         self._positions = positions or {}
+        self._value_of = value_of
         self._accepted = 0
         self._changed = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
 
+    @property
+    def topic(self) -> ITopic:
+        """The source, where it is a topic."""
+        return cast("ITopic", self.source)
+
     async def __aenter__(self) -> Self:
-        await self.topic.open()
+        await self.source.open()
         self._follower = asyncio.create_task(self._follow())
         return self
 
@@ -114,15 +82,15 @@ class Reader:
             with suppress(asyncio.CancelledError):
                 await self._follower
         finally:
-            await self.topic.close()
+            await self.source.close()
 
     async def _follow(self) -> None:
         while True:
-            assignment = await self.topic.assignment()
+            assignment = await self.source.assignment()
             self.assignments.append(assignment)
             self._changed.set()
             await self.ready.wait()
-            await self.topic.accept(assignment, self._positions)
+            await self.source.accept(assignment, self._positions)
             self.held |= assignment.added.keys()
             self.held -= assignment.removed
             self.epoch = assignment.epoch
@@ -155,36 +123,36 @@ class Reader:
         records: list[Record] = []
         async with asyncio.timeout(self._patience):
             while len(records) < wanted:
-                some = await self.topic.read(min(max_records, wanted - len(records)))
-                assert some, "the topic has ended"
+                some = await self.source.read(min(max_records, wanted - len(records)))
+                assert some, f"the source has ended after {len(records)} of {wanted} records"
                 records += some
         return records
 
     async def values(self, wanted: int) -> list[Any]:
         """Read until there are this many values."""
-        return [record.value for record in await self.read(wanted)]
+        return [self._value_of(record) for record in await self.read(wanted)]
 
     async def silent(self, seconds: float) -> bool:
         """Whether nothing is there to be read for a while."""
         try:
             async with asyncio.timeout(seconds):
-                await self.topic.read(100)
+                await self.source.read(100)
         except TimeoutError:
             return True
         return False
 
     async def commit(self, *records: Record) -> None:
         """Commit these records as finished, in the present epoch."""
-        await self.topic.commit({r.partition: r.offset for r in records}, self.epoch)
+        await self.source.commit({r.partition: r.offset for r in records}, self.epoch)
 
 
-async def send(topic: ITopic, *outputs: Out) -> None:
-    """Send outputs, waiting where the topic asks for it, and flush."""
+async def send(sink: ISink, *outputs: Out) -> None:
+    """Send outputs, waiting where the sink asks for it, and flush."""
     for output in outputs:
-        waiting: Awaitable[None] | None = topic.send(output)
+        waiting: Awaitable[None] | None = sink.send(output)
         if waiting is not None:
             await waiting
-    await topic.flush()
+    await sink.flush()
 
 
 def numbered(start: int, stop: int, partition: int | None = 0) -> list[Out]:

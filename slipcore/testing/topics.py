@@ -4,82 +4,119 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import ClassVar
 
 import pytest
 
-from slipcore.interfaces import (
-    READ_FROM_END,
-    READ_FROM_START,
-    Out,
-    SinkError,
-    SourceError,
-    partition_for,
-)
-from slipcore.testing.groups import GroupContract
-from slipcore.testing.reader import MakeTopic, TopicSuite, numbered, send
+from slipcore.interfaces import Out, partition_for
+from slipcore.testing.groups import SourceContract
+from slipcore.testing.places import Outlet, Place, Places, TopicOutlet, TopicPlace
+from slipcore.testing.promises import promise
+from slipcore.testing.reader import MakeTopic, Reader, send, unique
+from slipcore.testing.sinks import SinkContract
 
 
-class RecordContract(TopicSuite):
-    """What is sent is read: whole, in order, once."""
+class TopicContract(SourceContract, SinkContract):
+    """The contract of `ITopic`, that of its source and its sink included.
 
-    def test_records_of_a_partition_come_in_order(
-        self, make_topic: MakeTopic, name: str, group: str
-    ) -> None:
-        """A partition gives its records as they were sent, with offsets that grow."""
+    A subclass gives the fixture `make_topic`, see `MakeTopic`. What it may offer is what sources
+    and sinks may; a topic offers all but "ends" and "faults" unless it says otherwise.
+    """
 
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 2)) as reader:
-                await send(reader.topic, *numbered(0, 100, partition=1))
-                records = await reader.read(100, max_records=7)
-                assert [r.value for r in records] == [b"%d" % n for n in range(100)]
-                assert {r.partition for r in records} == {1}
-                offsets = [r.offset for r in records]
-                assert offsets == sorted(set(offsets))
+    offers: ClassVar[frozenset[str]] = frozenset(
+        {"commit", "partitions", "pause", "refuses", "seek", "waits"}
+    )
+    refused: ClassVar[Out | None] = Out(b"refused", partition=7)
 
-        self.run(scenario())
+    @pytest.fixture
+    def make_topic(self) -> MakeTopic:
+        """To be given by the subclass."""
+        raise NotImplementedError("a suite of topics needs the fixture make_topic")
 
-    def test_a_record_arrives_whole(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """Key, value, headers, timestamp, topic and partition arrive as they were sent."""
+    @pytest.fixture
+    def places(self, make_topic: MakeTopic) -> Places:
+        """Where the tests put what is to be read."""
+
+        def place(partitions: int) -> Place:
+            return TopicPlace(make_topic, partitions, self.patience, self.value_of)
+
+        return place
+
+    @pytest.fixture
+    def outlet(self, make_topic: MakeTopic) -> Outlet:
+        """Where the sinks of a test write."""
+        return TopicOutlet(make_topic, self.patience)
+
+    @pytest.fixture
+    def name(self) -> str:
+        """The name of a topic that is not there yet."""
+        return unique("topic")
+
+    @pytest.fixture
+    def group(self) -> str:
+        """The name of a consumer group that has read nothing yet."""
+        return unique("group")
+
+    def reader(self, make_topic: MakeTopic, name: str, group: str, partitions: int = 1) -> Reader:
+        """A reader with the patience of this suite."""
+        return Reader(make_topic(name, group, partitions), patience=self.patience)
+
+    @promise("topic.headers")
+    def test_headers_arrive(self, make_topic: MakeTopic, name: str, group: str) -> None:
+        """In order, those of one name too, whatever their bytes."""
 
         async def scenario() -> None:
             headers = (("a", b"1"), ("a", b"\xff\0"), ("é", b""))
-            async with self.reader(make_topic(name, group, 2)) as reader:
-                await send(
-                    reader.topic, Out(b"v\0", b"k\xff", headers, 1_700_000_000_123, partition=1)
-                )
-                (record,) = await reader.read(1)
-                assert (record.value, record.key) == (b"v\0", b"k\xff")
-                assert record.headers == headers
-                assert record.timestamp == 1_700_000_000_123
-                assert (record.topic, record.partition) == (name, 1)
+            async with self.reader(make_topic, name, group) as reader:
+                await send(reader.topic, Out(b"v", b"k", headers), Out(b"v", b"k"))
+                assert [r.headers for r in await reader.read(2)] == [headers, ()]
 
         self.run(scenario())
 
-    def test_a_record_has_the_time_of_its_writing(
-        self, make_topic: MakeTopic, name: str, group: str
-    ) -> None:
-        """Without a timestamp the record has that of now, in milliseconds."""
+    @promise("topic.timestamp")
+    def test_a_timestamp_arrives(self, make_topic: MakeTopic, name: str, group: str) -> None:
+        """That which was given, else that of now, in milliseconds."""
 
         async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                await reader.topic(None, b"v")
-                (record,) = await reader.read(1)
-                assert abs(record.timestamp - time.time() * 1000) < self.patience * 1000
+            async with self.reader(make_topic, name, group) as reader:
+                await send(reader.topic, Out(b"v", timestamp=1_700_000_000_123), Out(b"v"))
+                given, now = [r.timestamp for r in await reader.read(2)]
+                assert given == 1_700_000_000_123
+                assert abs(now - time.time() * 1000) < self.patience * 1000
 
         self.run(scenario())
 
+    @promise("topic.empty-is-not-none")
     def test_empty_is_not_none(self, make_topic: MakeTopic, name: str, group: str) -> None:
         """Empty keys and values stay apart from those that are not there."""
 
         async def scenario() -> None:
             pairs = [(b"k", None), (b"k", b""), (b"", b"v"), (None, b"v"), (b"", None), (None, b"")]
-            async with self.reader(make_topic(name, group, 1)) as reader:
+            async with self.reader(make_topic, name, group) as reader:
                 await send(reader.topic, *(Out(value, key) for key, value in pairs))
                 records = await reader.read(len(pairs))
                 assert [(r.key, r.value) for r in records] == pairs
 
         self.run(scenario())
 
+    @promise("topic.partition")
+    def test_an_output_goes_where_it_says(
+        self, make_topic: MakeTopic, name: str, group: str
+    ) -> None:
+        """To the partition it names, of the topic it was sent to."""
+
+        async def scenario() -> None:
+            async with self.reader(make_topic, name, group, 2) as reader:
+                await send(reader.topic, *(Out(b"%d" % p, b"k", partition=p) for p in (1, 0)))
+                records = await reader.read(2)
+                assert {(r.value, r.topic, r.partition) for r in records} == {
+                    (b"0", name, 0),
+                    (b"1", name, 1),
+                }
+
+        self.run(scenario())
+
+    @promise("topic.partition")
     def test_keys_go_to_kafkas_partitions(
         self, make_topic: MakeTopic, name: str, group: str
     ) -> None:
@@ -87,7 +124,7 @@ class RecordContract(TopicSuite):
 
         async def scenario() -> None:
             keys = [b"%d" % n for n in range(30)]
-            async with self.reader(make_topic(name, group, 3)) as reader:
+            async with self.reader(make_topic, name, group, 3) as reader:
                 await send(reader.topic, *(Out(b"v", key) for key in keys))
                 records = await reader.read(len(keys))
                 assert {r.key: r.partition for r in records} == {
@@ -96,58 +133,14 @@ class RecordContract(TopicSuite):
 
         self.run(scenario())
 
-    def test_a_partition_that_is_not_there(
-        self, make_topic: MakeTopic, name: str, group: str
-    ) -> None:
-        """An output for a partition that the topic lacks is refused, and nothing is sent."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 2)) as reader:
-                for partition in (2, -1):
-                    with pytest.raises(SinkError):
-                        await send(reader.topic, Out(b"refused", partition=partition))
-                await send(reader.topic, Out(b"taken", partition=1))
-                assert await reader.values(1) == [b"taken"]
-
-        self.run(scenario())
-
-    def test_flushes_side_by_side(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """Each of several flushes answers for what came before it, and the order stays."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                flushes = []
-                for n in range(20):
-                    waiting = reader.topic.send(Out(b"%d" % n))
-                    if waiting is not None:
-                        await waiting
-                    flushes.append(asyncio.create_task(reader.topic.flush()))
-                    await asyncio.sleep(0)
-                await asyncio.gather(*flushes)
-                assert await reader.values(20) == [b"%d" % n for n in range(20)]
-
-        self.run(scenario())
-
-    def test_what_is_flushed_outlives_its_sender(
-        self, make_topic: MakeTopic, name: str, group: str
-    ) -> None:
-        """What was flushed is there when the object that sent it has been closed."""
-
-        async def scenario() -> None:
-            async with make_topic(name, group, 1) as sender:
-                await send(sender, *numbered(0, 3))
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                assert await reader.values(3) == [b"0", b"1", b"2"]
-
-        self.run(scenario())
-
+    @promise("topic.topics-are-apart")
     def test_topics_are_apart(self, make_topic: MakeTopic, name: str, group: str) -> None:
         """A topic has nothing of another one, and a group's place in one is not that in another."""
 
         async def scenario() -> None:
             async with (
-                self.reader(make_topic(name, group, 1)) as one,
-                self.reader(make_topic(name + "-other", group, 1)) as other,
+                self.reader(make_topic, name, group) as one,
+                self.reader(make_topic, name + "-other", group) as other,
             ):
                 await send(one.topic, Out(b"one"))
                 await send(other.topic, Out(b"other"))
@@ -157,206 +150,37 @@ class RecordContract(TopicSuite):
 
         self.run(scenario())
 
-    def test_closing_is_harmless(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """A topic may be closed twice, and without having been opened."""
+    @promise("topic.reset")
+    def test_a_group_may_start_with_the_latest(
+        self, make_topic: MakeTopic, name: str, group: str
+    ) -> None:
+        """With `auto_offset_reset="latest"` a group reads what arrives after it has joined."""
 
         async def scenario() -> None:
-            topic = make_topic(name, group, 1)
-            await topic.open()
-            await topic.close()
-            await topic.close()
-            await make_topic(name, group, 1).close()
+            async with make_topic(name, group, 1) as sender:
+                await send(sender, Out(b"old"))
+                topic = make_topic(name, group, 1, auto_offset_reset="latest")
+                async with Reader(topic, patience=self.patience) as reader:
+                    await reader.joined()
+                    await send(sender, Out(b"new"))
+                    assert await reader.values(1) == [b"new"]
 
         self.run(scenario())
 
-
-class ReadContract(TopicSuite):
-    """Reading can be stopped, moved and cancelled; nothing gets lost."""
-
-    def test_a_read_is_bounded(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """A read gives no more than it was asked for, and the rest with the next ones."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 2)) as reader:
-                await send(reader.topic, *numbered(0, 10, 0), *numbered(10, 20, 1))
-                values: list[bytes] = []
-                while len(values) < 20:
-                    records = await reader.topic.read(3)
-                    assert 1 <= len(records) <= 3
-                    values += [r.value for r in records]
-                assert sorted(values) == sorted(b"%d" % n for n in range(20))
-
-        self.run(scenario())
-
-    def test_no_partition_starves(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """A partition with much to read does not keep another one waiting to its end."""
+    @promise("source.assignment-joins")
+    def test_who_only_sends_joins_no_group(
+        self, make_topic: MakeTopic, name: str, group: str
+    ) -> None:
+        """A topic that is only sent to takes no partition from those who read."""
 
         async def scenario() -> None:
             async with make_topic(name, group, 2) as sender:
-                await send(sender, *numbered(0, 2_000, 0), Out(b"other", partition=1))
-            async with self.reader(make_topic(name, group, 2)) as reader:
-                partitions = [r.partition for r in await reader.read(2_001, max_records=10)]
-                assert partitions.index(1) < 1_500
+                await send(sender, Out(b"first", partition=0))
+                async with self.reader(make_topic, name, group, 2) as reader:
+                    await reader.holds({0, 1})
+                    await send(sender, Out(b"second", partition=1))
+                    assert sorted(await reader.values(2)) == [b"first", b"second"]
+                    await asyncio.sleep(self.silence)
+                    assert reader.held == {0, 1}
 
         self.run(scenario())
-
-    def test_a_cancelled_read_loses_nothing(
-        self, make_topic: MakeTopic, name: str, group: str
-    ) -> None:
-        """What a cancelled read would have given comes with the next one, once."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                values = []
-                for n in range(20):
-                    reading = asyncio.create_task(reader.topic.read(100))
-                    for _ in range(n % 4):
-                        await asyncio.sleep(0)
-                    await send(reader.topic, Out(b"%d" % n))
-                    for _ in range(n % 5):
-                        await asyncio.sleep(0)
-                    reading.cancel()
-                    (outcome,) = await asyncio.gather(reading, return_exceptions=True)
-                    if not isinstance(outcome, BaseException):
-                        values += [r.value for r in outcome]
-                values += await reader.values(20 - len(values))
-                assert values == [b"%d" % n for n in range(20)]
-
-        self.run(scenario())
-
-    def test_pause_loses_nothing(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """A paused partition gives nothing, the others go on, and all comes after `resume`."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 2)) as reader:
-                await reader.holds({0, 1})
-                await send(reader.topic, *numbered(0, 4, 0))
-                assert await reader.values(2) == [b"0", b"1"]
-                await reader.topic.pause(frozenset({0}))
-                await send(reader.topic, *numbered(10, 12, 1))
-                assert await reader.values(2) == [b"10", b"11"]
-                assert await reader.silent(self.silence)
-                await reader.topic.resume(frozenset({0}))
-                assert await reader.values(2) == [b"2", b"3"]
-
-        self.run(scenario())
-
-    def test_pause_acts_on_a_read_that_waits(
-        self, make_topic: MakeTopic, name: str, group: str
-    ) -> None:
-        """A read that was waiting when its partition was paused gives nothing of it."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                await reader.joined()
-                reading = asyncio.create_task(reader.topic.read(10))
-                await asyncio.sleep(0.01)
-                await reader.topic.pause(frozenset({0}))
-                await reader.topic(None, b"v")
-                await asyncio.wait({reading}, timeout=self.silence)
-                assert not reading.done()
-                await reader.topic.resume(frozenset({0}))
-                assert [r.value for r in await reading] == [b"v"]
-
-        self.run(scenario())
-
-    def test_a_waiting_read_wakes(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """A read that waits gives what another object flushes, and what a seek brings back."""
-
-        async def scenario() -> None:
-            async with (
-                self.reader(make_topic(name, group, 1)) as reader,
-                make_topic(name, group, 1) as sender,
-            ):
-                await reader.joined()
-                for act in (sender(None, b"v"), reader.topic.seek({0: READ_FROM_START})):
-                    reading = asyncio.create_task(reader.read(1))
-                    await asyncio.sleep(0.05)
-                    await act
-                    assert [r.value for r in await reading] == [b"v"]
-
-        self.run(scenario())
-
-    def test_seek(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """Reading goes on at the offset that was sought, back or forth."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                await send(reader.topic, *numbered(0, 6))
-                records = await reader.read(3)
-                await reader.topic.seek({0: records[1].offset})
-                assert await reader.values(5) == [b"1", b"2", b"3", b"4", b"5"]
-                await reader.topic.seek({0: READ_FROM_START})
-                assert await reader.values(2) == [b"0", b"1"]
-                await reader.topic.seek({0: READ_FROM_END})
-                await send(reader.topic, Out(b"new"))
-                assert await reader.values(1) == [b"new"]
-
-        self.run(scenario())
-
-    def test_seek_returns_a_position(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """What `seek` returns, committed, lets the next member start where it sought."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                await send(reader.topic, *numbered(0, 4))
-                records = await reader.read(4)
-                position = await reader.topic.seek({0: records[2].offset})
-                assert records[1].offset <= position[0] < records[2].offset
-                await reader.topic.commit(position, reader.epoch)
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                assert await reader.values(2) == [b"2", b"3"]
-                start = await reader.topic.seek({0: READ_FROM_START})
-                await reader.topic.commit(start, reader.epoch)
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                assert await reader.values(1) == [b"0"]
-                end = await reader.topic.seek({0: READ_FROM_END})
-                assert end == {0: records[3].offset}
-
-        self.run(scenario())
-
-    def test_seek_where_nothing_is(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """A partition of someone else can't be sought, and no offset outside what there is."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 1)) as reader:
-                await send(reader.topic, *numbered(0, 2))
-                await reader.read(2)
-                with pytest.raises(SourceError):
-                    await reader.topic.seek({7: 0})
-                with pytest.raises(SourceError):
-                    await reader.topic.seek({0: 1_000_000})
-                    await reader.read(1)
-
-        self.run(scenario())
-
-    def test_a_start_where_nothing_is(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """A position beyond the end is an error, never a jump to some other place."""
-
-        async def scenario() -> None:
-            topic = make_topic(name, group, 1)
-            async with self.reader(topic, positions={0: 1_000_000}) as reader:
-                await send(reader.topic, *numbered(0, 2))
-                await reader.joined()
-                with pytest.raises(SourceError):
-                    await reader.read(1)
-
-        self.run(scenario())
-
-    def test_lag(self, make_topic: MakeTopic, name: str, group: str) -> None:
-        """The lag is what is still to be read, where it is known."""
-
-        async def scenario() -> None:
-            async with self.reader(make_topic(name, group, 2)) as reader:
-                await reader.holds({0, 1})
-                await send(reader.topic, *numbered(0, 5))
-                await reader.read(2)
-                assert await reader.topic.lag() in ({0: 3, 1: 0}, {})
-                await reader.read(3)
-                assert await reader.topic.lag() in ({0: 0, 1: 0}, {})
-
-        self.run(scenario())
-
-
-class TopicContract(RecordContract, ReadContract, GroupContract):
-    """All that a topic must do. A subclass gives the fixture `make_topic`."""

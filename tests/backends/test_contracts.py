@@ -14,13 +14,14 @@ from slipcore.backends.sqlite.state import SqliteStateOptions, open_state_store
 from slipcore.backends.sqlite.topic import SqliteTopic, SqliteTopicOptions
 from slipcore.interfaces import ICheckpointStore, IStateStore, ITopic
 from slipcore.testing import (
+    CacheContract,
     CheckpointStoreContract,
     LocalScope,
+    MakeCheckpointStore,
+    MakeStore,
     MakeTopic,
-    StateStoreContract,
     TopicContract,
 )
-from slipcore.testing.state import MakeCheckpointStore, MakeStore
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ class TestMemoryTopic(TopicContract):
         return make
 
 
-class TestMemoryState(StateStoreContract):
+class TestMemoryState(CacheContract):
     """State in memory."""
 
     @pytest.fixture
@@ -80,7 +81,7 @@ class TestSqliteTopic(TopicContract):
         return make
 
 
-class TestSqliteState(StateStoreContract):
+class TestSqliteState(CacheContract):
     """State in a file."""
 
     @pytest.fixture

@@ -15,9 +15,7 @@ from slip_kafka.connecting import open_topic
 from slip_kafka.settings import KafkaCheckpointOptions, KafkaTopicOptions
 
 from slipcore.interfaces import ICheckpointStore, StateError
-from slipcore.testing import CheckpointStoreContract, LocalScope
-from slipcore.testing.reader import unique
-from slipcore.testing.state import MakeCheckpointStore
+from slipcore.testing import LocalScope, MakeCheckpointStore, unique
 from tests.servers.kafka import Kafka
 
 from .plain import records_of, run
@@ -41,14 +39,6 @@ def make_store(kafka: Kafka, topic: str, tmp_path: Path) -> Iterator[MakeCheckpo
     yield make
     for scope in scopes:
         scope.close()
-
-
-class TestKafkaCheckpoints(CheckpointStoreContract):
-    """A checkpoint store on a real broker."""
-
-    @pytest.fixture
-    def make_store(self, make_store: MakeCheckpointStore) -> MakeCheckpointStore:
-        return make_store
 
 
 def test_the_topic_is_compacted(kafka: Kafka, topic: str, make_store: MakeCheckpointStore) -> None:

@@ -12,19 +12,17 @@ from slip_redis.settings import RedisCheckpointOptions, RedisStateOptions, Redis
 from slip_redis.state import open_state_store
 from slip_redis.topic import RedisTopic
 
-from slipcore import App, Cache
-from slipcore.config import Config
 from slipcore.interfaces import ICheckpointStore, IStateStore, ITopic
 from slipcore.testing import (
+    CacheContract,
     CheckpointStoreContract,
     LocalScope,
+    MakeCheckpointStore,
+    MakeStore,
     MakeTopic,
-    StateStoreContract,
     TopicContract,
+    unique,
 )
-from slipcore.testing.caches import CacheContract, MakeCache
-from slipcore.testing.reader import unique
-from slipcore.testing.state import MakeCheckpointStore, MakeStore
 from tests.servers.redis import Redis
 
 
@@ -55,7 +53,7 @@ class TestRedisTopic(TopicContract):
         return make
 
 
-class TestRedisState(StateStoreContract):
+class TestRedisState(CacheContract):
     """State on a server."""
 
     @pytest.fixture
@@ -83,20 +81,3 @@ class TestRedisCheckpoints(CheckpointStoreContract):
             return open_checkpoint_store("cps", RedisCheckpointOptions(url=redis.url), scopes[-1])
 
         return make
-
-
-# The suite uses the dictionary face within a loop, which a remote cache warns of.
-@pytest.mark.filterwarnings("ignore:.*is remote:UserWarning")
-class TestRedisCache(CacheContract):
-    """What `Cache` promises, on a server."""
-
-    @pytest.fixture
-    def make_cache(self, redis: Redis, tmp_path: Path) -> Iterator[MakeCache]:
-        config = Config.load(cwd=tmp_path, environ={"SLIP_BACKENDS__REDIS__URL": redis.url})
-        app = App(unique("caches"), config=config)
-
-        def make(name: str) -> Cache:
-            return app.cache(name, backend="redis")
-
-        yield make
-        app.close()

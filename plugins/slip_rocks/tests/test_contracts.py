@@ -10,12 +10,14 @@ from slip_rocks.checkpoints import open_checkpoint_store
 from slip_rocks.options import RocksCheckpointOptions, RocksStateOptions
 from slip_rocks.state import open_state_store
 
-from slipcore import App, Cache
-from slipcore.config import Config
 from slipcore.interfaces import ICheckpointStore, IStateStore
-from slipcore.testing import CheckpointStoreContract, LocalScope, StateStoreContract
-from slipcore.testing.caches import CacheContract, MakeCache
-from slipcore.testing.state import MakeCheckpointStore, MakeStore
+from slipcore.testing import (
+    CacheContract,
+    CheckpointStoreContract,
+    LocalScope,
+    MakeCheckpointStore,
+    MakeStore,
+)
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def scope(tmp_path: Path) -> Iterator[LocalScope]:
     scope.close()
 
 
-class TestState(StateStoreContract):
+class TestState(CacheContract):
     """Several spaces of one database."""
 
     @pytest.fixture(params=[False, True], ids=["", "sync"])
@@ -51,17 +53,3 @@ class TestCheckpoints(CheckpointStoreContract):
         yield make
         for scope in scopes:
             scope.close()
-
-
-class TestCache(CacheContract):
-    """Caches, each with a database of its own."""
-
-    @pytest.fixture
-    def make_cache(self, tmp_path: Path) -> Iterator[MakeCache]:
-        app = App("caches", config=Config.load(cwd=tmp_path, environ={}))
-
-        def make(name: str) -> Cache:
-            return app.cache(name, backend="rocks")
-
-        yield make
-        app.close()
