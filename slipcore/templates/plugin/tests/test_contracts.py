@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from slipcore.interfaces import IStateStore, ITopic
-from slipcore.testing import LocalScope, MakeTopic, StateStoreContract, TopicContract
-from slipcore.testing.state import MakeStore
+from slipcore.testing import CacheContract, LocalScope, MakeStore, MakeTopic, TopicContract
 
 from slip_acme.cache import AcmeStateStore
 from slip_acme.options import AcmeTopicOptions
@@ -22,6 +21,12 @@ from slip_acme.topic import AcmeTopic
 
 class TestTopic(TopicContract):
     """Topics in one server."""
+
+    # All but "partitions": add it when the topic has Capability.PARTITIONS. With "faults" and a
+    # fixture `failing`, flushes are tested that do not reach the server.
+    offers = frozenset({"commit", "pause", "refuses", "seek", "waits"})
+    # Seconds after which what did not happen does not happen: more where there is a network.
+    silence = 0.05
 
     @pytest.fixture
     def make_topic(self, tmp_path: Path) -> MakeTopic:
@@ -34,7 +39,7 @@ class TestTopic(TopicContract):
         return make
 
 
-class TestCache(StateStoreContract):
+class TestCache(CacheContract):
     """State in one server."""
 
     @pytest.fixture
