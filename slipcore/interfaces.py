@@ -47,7 +47,15 @@ from slipcore.errors import (
 )
 from slipcore.keyed import DONE as DONE
 from slipcore.keyed import ICache, SourceSinkMeta
-from slipcore.options import ByteCount, Milliseconds, Seconds, StateOptions, TopicOptions
+from slipcore.options import (
+    ByteCount,
+    Milliseconds,
+    Probed,
+    Probing,
+    Seconds,
+    StateOptions,
+    TopicOptions,
+)
 from slipcore.partitioning import partition_for
 from slipcore.records import (
     READ_FROM_END,
@@ -94,6 +102,8 @@ __all__ = [
     "PluginError",
     "PluginLoadError",
     "Positions",
+    "Probed",
+    "Probing",
     "Record",
     "Scope",
     "Seconds",
@@ -269,7 +279,10 @@ class ISource(_Openable):
         source that is only sent to is never asked.
         """
         if getattr(self, "_assigned", False):
-            await asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:  # the run is over: the next one joins again
+                self._assigned = False
         self._assigned = True
         return Assignment(epoch=1, added={0: None}, total=1)
 

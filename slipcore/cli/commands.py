@@ -149,12 +149,12 @@ def verify(
     those of --set. Topics, groups and keys have names that nobody else uses, and some stay on the
     server; files go to a temporary directory, whatever is configured.
 
-    
+    \b
       slip plugins verify sqlite
       slip plugins verify redis --set url=redis://localhost:6379/5
       slip plugins verify avro --set schema='"string"'
 
-    
+    \b
     --json prints a list of objects, one for each kind:
       kind, name, owner
       capabilities  what a source says that it can do
@@ -162,7 +162,7 @@ def verify(
                     "held", "failed" or "not offered"
       note          why it was not verified, or null
 
-    
+    \b
     Exit codes:
       0  every promise that is offered is held
       1  one failed
@@ -242,6 +242,42 @@ def config(target: str | None, as_json: bool, check: bool) -> None:
     sys.exit(_with_app(target, lambda app: show_config(app, as_json=as_json, check=check)))
 
 
+@slip.command(short_help="See whether everything that is configured answers.")
+@click.argument("target", required=False)
+@click.option("--timeout", default=10.0, show_default=True, help="Seconds for all of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def doctor(target: str | None, timeout: float, as_json: bool) -> None:
+    """Connect to every backend at once, and say who answered and what is missing there.
+
+    Without TARGET, to all that the file and the environment configure, and to the defaults; with
+    it, to what the app's resources are on. No topic or file is made, no group joined.
+
+    \b
+      slip doctor
+      slip doctor shop.py --timeout 3
+
+    \b
+    --json prints a list of objects:
+      backend      a name, or null
+      resources    what stands on it, as "topic words"
+      status       "answered", "failed", "misconfigured" or "not checked"
+      answered     who did, or null
+      version      of the server or library, or null
+      missing      what is not there yet, a sentence each
+      seconds      how long it took
+      problem      why there was no answer, or what is set wrong
+
+    \b
+    Exit codes:
+      0  all that can be asked answered
+      1  one did not answer within the timeout, or refused
+      2  something is set wrong
+    """
+    from slipcore.cli.doctor import examine
+
+    sys.exit(_with_app(target, lambda app: examine(app, timeout=timeout, as_json=as_json)))
+
+
 def _with_app(target: str | None, show: Callable[[App | None], int]) -> int:
     """The exit code of what is done with the app of a target, if one is given."""
     if target is None:
@@ -264,5 +300,5 @@ def _report(log_json: bool, quiet: bool) -> Report:
     return JsonReport(quiet) if log_json else PlainReport(quiet)
 
 
-for _command in (run, plan, config):
+for _command in (run, plan, config, doctor):
     _command.help = f"{inspect.cleandoc(_command.help or '')}\n\n{TARGET_HELP}"

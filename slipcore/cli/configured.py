@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from slipcore.choice import CODEC_SETTINGS, EMBEDDED, Choice, choose
@@ -85,6 +86,27 @@ def by_default(config: Config, plugins: Plugins) -> list[Configured]:
         for kind in EMBEDDED
         if kind != "codec"
     ]
+
+
+def of_backends(
+    config: Config, plugins: Plugins, used: Iterable[Configured]
+) -> Iterator[Configured]:
+    """What stands for backends that have settings and that no resource is on, one each."""
+    taken = {resource.choice.backend.name for resource in used if resource.choice is not None}
+    known = {backend.lower(): backend for backend in plugins.names()}
+    for given in config.entries("backends"):
+        name = known.get(given.lower(), given)
+        for kind in ("topic", "cache", "checkpoint_store"):
+            registered = "source" if kind == "topic" else kind
+            if name not in taken and any(b.kind == registered for b in plugins.of_name(name)):
+                taken.add(name)
+                yield _configured(
+                    kind, UNNAMED, partial(_on, kind, config=config, plugins=plugins, on=name), {}
+                )
+
+
+def _on(kind: str, *, config: Config, plugins: Plugins, on: str) -> Choice:
+    return choose(kind, UNNAMED, plugins=plugins, config=config, backend=on)
 
 
 def sections(config: Config, plugins: Plugins) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from slipcore.interfaces import ICheckpointStore, Scope, StateError
+from slipcore.interfaces import (
+    ICheckpointStore,
+    Probed,
+    Scope,
+    StateError,
+)
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -20,6 +26,11 @@ class SqliteCheckpointOptions(msgspec.Struct, kw_only=True, forbid_unknown_field
 
     path: str | None = None
     """The database file, from the working directory; None: `slip.db` among the app's state."""
+
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slipcore.backends.sqlite.probing import probe
+
+        return probe(self.path, (), scope, timeout)
 
 
 class SqliteCheckpointStore(ICheckpointStore):

@@ -195,8 +195,13 @@ def slip_file(scope: Scope, path: str | None) -> SlipFile:
         scope: the app's.
         path: None for the app's own file.
     """
-    place = Path(os.path.abspath(path)) if path is not None else scope.state_dir / "slip.db"
+    place = place_of(scope, path)
     return scope.shared(("sqlite", place), lambda: SlipFile(place))
+
+
+def place_of(scope: Scope, path: str | None) -> Path:
+    """Where a file is; None: the app's own."""
+    return Path(os.path.abspath(path)) if path is not None else scope.state_dir / "slip.db"
 
 
 def make_directory(path: Path) -> None:
@@ -278,12 +283,12 @@ def _create(path: Path) -> None:
 
 def _claim(db: sqlite3.Connection, path: Path) -> None:
     """Check that the file is ours and of this format; make it so if it is empty."""
-    fresh = _is_fresh(db, path)
+    fresh = check_format(db, path)
     _use_wal(db)
     if not fresh:
         return
     db.execute("BEGIN IMMEDIATE")
-    if _is_fresh(db, path):  # another process may have been faster
+    if check_format(db, path):  # another process may have been faster
         for statement in _SCHEMA.split(";"):
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -291,7 +296,12 @@ def _claim(db: sqlite3.Connection, path: Path) -> None:
     db.execute("COMMIT")
 
 
-def _is_fresh(db: sqlite3.Connection, path: Path) -> bool:
+def check_format(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether a file is empty; one that is not has to be ours.
+
+    Raises:
+        StateFormatError: it is not, or it is of another format.
+    """
     ((application,),) = db.execute("PRAGMA application_id").fetchall()
     ((version,),) = db.execute("PRAGMA user_version").fetchall()
     if application == APPLICATION_ID:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
@@ -14,6 +14,7 @@ from slipcore.interfaces import (
     ConnectError,
     IStateStore,
     Positions,
+    Probed,
     Scope,
     StateError,
     StateInUseError,
@@ -33,6 +34,11 @@ class SqliteStateOptions(StateOptions, kw_only=True, forbid_unknown_fields=True)
 
     path: str | None = None
     """The database file, from the working directory; None: `slip.db` among the app's state."""
+
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slipcore.backends.sqlite.probing import probe
+
+        return probe(self.path, (), scope, timeout)
 
 
 class SqliteStateStore(IStateStore):

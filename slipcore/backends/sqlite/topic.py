@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ from slipcore.interfaces import (
     ITopic,
     Out,
     Positions,
+    Probed,
     Record,
     Scope,
     Seconds,
@@ -58,6 +59,11 @@ class SqliteTopicOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True)
         for name in ("session_timeout", "poll_interval"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is more than 0 seconds, not {getattr(self, name)}")
+
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slipcore.backends.sqlite.probing import probe
+
+        return probe(self.path, names, scope, timeout)
 
 
 class SqliteTopic(ITopic):

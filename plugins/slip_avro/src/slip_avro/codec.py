@@ -246,16 +246,7 @@ class AvroCodec(ITopicCodec):
 
 def make_codec(options: AvroOptions, type: Any) -> AvroCodec:
     """The codec of settings, for a topic that names it."""
-    registry = None
-    if options.registry is not None:
-        registry = Registry(
-            options.registry,
-            username=options.username,
-            password=options.password.reveal() if options.password is not None else None,
-            token=options.token.reveal() if options.token is not None else None,
-            ca_file=options.ca_file,
-            timeout=options.timeout,
-        )
+    registry = make_registry(options, options.timeout)
     return AvroCodec(
         options.schema,
         type=type,
@@ -265,4 +256,22 @@ def make_codec(options: AvroOptions, type: Any) -> AvroCodec:
         register=options.register,
         check_compatibility=options.check_compatibility,
         wire=options.wire,
+    )
+
+
+def make_registry(options: AvroOptions, timeout: float) -> Registry | None:
+    """The registry that settings name, if they do.
+
+    Args:
+        timeout: seconds to go on trying when it does not answer.
+    """
+    if options.registry is None:
+        return None
+    return Registry(
+        options.registry,
+        username=options.username,
+        password=options.password.reveal() if options.password is not None else None,
+        token=options.token.reveal() if options.token is not None else None,
+        ca_file=options.ca_file,
+        timeout=timeout,
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from slipcore.interfaces import Seconds, Secret
+from slipcore.interfaces import (
+    Probed,
+    Scope,
+    Seconds,
+    Secret,
+)
 
 Wire: TypeAlias = Literal["confluent", "header", "plain"]
 """Where the id of the schema stands: before the value, in a header, or nowhere."""
@@ -46,3 +52,8 @@ class AvroOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         useless = [name for name in of_registry if getattr(self, name) is not None]
         if self.registry is None and useless:
             raise ValueError(f"{useless[0]} is for a registry: set registry to its URL")
+
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slip_avro.probing import probe
+
+        return await probe(self, timeout)

@@ -212,6 +212,17 @@ class Registry:
             return []
         return [str(message) for message in answer.get("messages", ())] or ["no reason is given"]
 
+    async def check(self) -> None:
+        """See that it answers, and as a registry does.
+
+        Raises:
+            ConnectError: it does not.
+        """
+        try:
+            await self._ask("GET", "config")
+        except RegistryError as error:
+            raise ConnectError(str(error)) from error
+
     def _wrong(self, error: RegistryError, subject: str, way_out: str) -> SlipError:
         if error.code in NOT_THERE:
             return ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,8 @@ from slipcore.interfaces import (
     ByteCount,
     ConfigError,
     Milliseconds,
+    Probed,
+    Scope,
     Seconds,
     Secret,
     TopicOptions,
@@ -303,6 +305,12 @@ class KafkaTopicOptions(KafkaConnection, kw_only=True, forbid_unknown_fields=Tru
                 f"({self.max_request_size}): brokers refuse what is larger"
             )
 
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slip_kafka.probing import probe
+
+        made = "it is made at the start" if self.create else "create it, or set create = true"
+        return await probe(self, names, timeout, made)
+
 
 class KafkaCheckpointOptions(KafkaConnection, kw_only=True, forbid_unknown_fields=True):
     """The settings of checkpoints on Kafka; a save may take `connect_timeout` too."""
@@ -324,6 +332,12 @@ class KafkaCheckpointOptions(KafkaConnection, kw_only=True, forbid_unknown_field
         }
         patience = int(self.connect_timeout * 1000)
         return KafkaTopicOptions(**connection, linger_ms=0, delivery_timeout_ms=patience)
+
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slip_kafka.probing import probe
+
+        topic = self.topic or f"{scope.app}-checkpoints"
+        return await probe(self, [topic], timeout, "it is made at the first use")
 
 
 def client_arguments(options: KafkaConnection) -> dict[str, Any]:

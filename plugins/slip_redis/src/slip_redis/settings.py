@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from slipcore.interfaces import Seconds, Secret, StateOptions, TopicOptions
+from slipcore.interfaces import (
+    Probed,
+    Scope,
+    Seconds,
+    Secret,
+    StateOptions,
+    TopicOptions,
+)
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
@@ -67,6 +75,11 @@ class RedisCheckpointOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields
 
     def server(self) -> ServerSettings:
         return server_settings(self)
+
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slip_redis.probing import probe
+
+        return await probe(self.server(), (), timeout)
 
 
 class RedisStateOptions(
@@ -131,6 +144,11 @@ class RedisTopicOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True):
 
     def server(self) -> ServerSettings:
         return server_settings(self)
+
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slip_redis.probing import probe
+
+        return await probe(self.server(), names, timeout)
 
 
 def server_settings(options: RedisCheckpointOptions | RedisTopicOptions) -> ServerSettings:

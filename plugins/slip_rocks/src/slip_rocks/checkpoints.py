@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from threading import RLock
 
 from slip_rocks.database import Database
 from slip_rocks.layout import checkpoint_key
 from slip_rocks.options import SMALLEST_WRITE_BUFFER, RocksCheckpointOptions
-from slip_rocks.place import Place
+from slip_rocks.place import Place, checkpoints_path
 from slipcore.interfaces import ICheckpointStore, Scope, StateError
 
 
@@ -51,8 +50,5 @@ def open_checkpoint_store(
     name: str, options: RocksCheckpointOptions, scope: Scope
 ) -> ICheckpointStore:
     """The app's checkpoints in a database of their own."""
-    if options.path is not None:
-        path = Path(os.path.abspath(options.path))
-    else:
-        path = Path(os.path.abspath(scope.state_dir)) / "rocks-checkpoints"
+    path = checkpoints_path(options.path, scope)
     return scope.shared(("rocks-checkpoints", path), lambda: RocksCheckpointStore(path))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
 
-from slipcore.interfaces import ByteCount, StateOptions
+from slipcore.interfaces import (
+    ByteCount,
+    Probed,
+    Scope,
+    StateOptions,
+)
 
 WRITE_BUFFER_SIZE: Final = 64 * 1024 * 1024
 SMALLEST_WRITE_BUFFER: Final = 64 * 1024
@@ -33,6 +39,12 @@ class RocksStateOptions(StateOptions, kw_only=True, forbid_unknown_fields=True):
                 f"not {self.write_buffer_size}"
             )
 
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slip_rocks.place import state_path
+        from slip_rocks.probing import probe
+
+        return probe("state", [state_path(name, self.path, scope) for name in names])
+
 
 class RocksCheckpointOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The settings of checkpoints in RocksDB."""
@@ -42,6 +54,12 @@ class RocksCheckpointOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields
 
     def __post_init__(self) -> None:
         check_path(self.path)
+
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        from slip_rocks.place import checkpoints_path
+        from slip_rocks.probing import probe
+
+        return probe("checkpoints", [checkpoints_path(self.path, scope)])
 
 
 def check_path(path: str | None) -> None:

@@ -15,7 +15,13 @@ from urllib.parse import quote
 
 from slip_rocks.failures import advised
 from slip_rocks.layout import FORMAT
-from slipcore.interfaces import ConnectError, StateError, StateFormatError, StateInUseError
+from slipcore.interfaces import (
+    ConnectError,
+    Scope,
+    StateError,
+    StateFormatError,
+    StateInUseError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +46,24 @@ def directory_name(name: str) -> str:
         return encoded
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{encoded[:NAME_LENGTH]}%-{digest[:32]}"
+
+
+def state_path(name: str, path: str | None, scope: Scope) -> Path:
+    """The directory of a cache's database.
+
+    Args:
+        path: as it is set; None: one of the cache's own.
+    """
+    if path is not None:
+        return Path(os.path.abspath(path))
+    return Path(os.path.abspath(scope.state_dir)) / "rocks" / directory_name(name)
+
+
+def checkpoints_path(path: str | None, scope: Scope) -> Path:
+    """The directory of the checkpoints' database; None: among the app's state."""
+    if path is not None:
+        return Path(os.path.abspath(path))
+    return Path(os.path.abspath(scope.state_dir)) / "rocks-checkpoints"
 
 
 class Place:
@@ -129,6 +153,32 @@ class Place:
             raise self._unreachable(reason) from reason
         if not os.access(self.path, os.W_OK):
             raise self._unreachable(OSError(errno.EACCES, os.strerror(errno.EACCES)))
+        return state == ""
+
+    def look(self) -> bool:
+        """Look at what is there and leave it as it is.
+
+        Returns:
+            whether a database of ours is there.
+
+        Raises:
+            StateFormatError: what is there is another program's, or of another format.
+            ConnectError: it can't be read, or neither written nor made.
+        """
+        there = next(place for place in (self.path, *self.path.parents) if place.exists())
+        try:
+            self._refuse_file()
+            if not there.is_dir():
+                raise NotADirectoryError
+            if not os.access(there, os.W_OK):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+            state = self._marker()
+            if state is None and there == self.path:
+                self._refuse_files()
+        except ConnectError:  # is an OSError too
+            raise
+        except OSError as reason:
+            raise self._unreachable(reason) from reason
         return state == ""
 
     def finish(self) -> None:

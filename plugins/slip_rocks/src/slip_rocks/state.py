@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
@@ -23,7 +22,7 @@ from slip_rocks.layout import (
     value_prefix,
 )
 from slip_rocks.options import RocksStateOptions
-from slip_rocks.place import Place, directory_name
+from slip_rocks.place import Place, state_path
 from slipcore.interfaces import (
     Changes,
     IStateStore,
@@ -168,8 +167,5 @@ class RocksStateStore(IStateStore):
 
 def open_state_store(name: str, options: RocksStateOptions, scope: Scope) -> IStateStore:
     """A database of a cache's own, or the one that the settings name."""
-    if options.path is not None:
-        path = Path(os.path.abspath(options.path))
-    else:
-        path = Path(os.path.abspath(scope.state_dir)) / "rocks" / directory_name(name)
+    path = state_path(name, options.path, scope)
     return scope.shared(("rocks-state", path), lambda: RocksStateStore(path, options))
