@@ -245,6 +245,73 @@ def test_variables_that_are_no_settings(load: Load) -> None:
     assert config.entry("topics", "a") == {}
 
 
+# --- which plugins are used ---------------------------------------------------------------
+
+PLUGINS = '[plugins]\nstrict = true\nallow = ["slip-kafka", "vault"]\ndisable = ["rocks"]\n'
+
+
+def test_which_plugins_are_used(load: Load) -> None:
+    """The file has a section for it, and of each setting the variable wins."""
+    assert load().plugins == {}
+    assert load(PLUGINS).plugins == {
+        "strict": Setting(True, "slip.toml:2"),
+        "allow": Setting(["slip-kafka", "vault"], "slip.toml:3"),
+        "disable": Setting(["rocks"], "slip.toml:4"),
+    }
+    assert load(
+        PLUGINS, SLIP_STRICT_PLUGINS="0", SLIP_PLUGINS="", SLIP_DISABLE_PLUGINS="*"
+    ).plugins == {
+        "strict": Setting(False, "environment SLIP_STRICT_PLUGINS"),
+        "allow": Setting([], "environment SLIP_PLUGINS"),
+        "disable": Setting(["*"], "environment SLIP_DISABLE_PLUGINS"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("strict = 1", "slip.toml:2: strict is to be true or false, and not 1."),
+        ("strict = 'yes'", "slip.toml:2: strict is to be true or false, and not 'yes'."),
+        (
+            "allow = 'kafka'",
+            "slip.toml:2: allow is to be a list of names of plugins or distributions, e.g. "
+            "[\"slip-kafka\"], and not 'kafka'.",
+        ),
+        (
+            "disable = ['kafka', 3]",
+            "slip.toml:2: disable is to be a list of names of plugins or distributions, e.g. "
+            "[\"slip-kafka\"], and not ['kafka', 3].",
+        ),
+        ("alow = []", "slip.toml:2: [plugins] has no setting 'alow'. Did you mean 'allow'?"),
+    ],
+)
+def test_wrong_settings_of_plugins(load: Load, text: str, said: str) -> None:
+    """They are refused with their line."""
+    assert refusal(load, f"[plugins]\n{text}\n") == said
+
+
+@pytest.mark.parametrize("text", ["1", "true", "YES", "on"])
+def test_a_variable_that_makes_plugins_strict(load: Load, text: str) -> None:
+    """It may be spelled as one likes, and its contrary too."""
+    assert load(SLIP_STRICT_PLUGINS=text).plugins["strict"].value is True
+    for contrary in ("", "0", "false", "no", "off"):
+        assert load(SLIP_STRICT_PLUGINS=contrary).plugins["strict"].value is False
+
+
+def test_wrong_variables_of_plugins(load: Load) -> None:
+    """What is neither yes nor no, and the form that other settings have, are refused."""
+    assert refusal(load, SLIP_STRICT_PLUGINS="maybe") == (
+        "environment SLIP_STRICT_PLUGINS: it is to be 1 or 0, and not 'maybe'."
+    )
+    assert refusal(load, SLIP_PLUGINS__STRICT="1") == (
+        "environment SLIP_PLUGINS__STRICT: plugins are chosen by SLIP_STRICT_PLUGINS, "
+        "SLIP_PLUGINS, SLIP_DISABLE_PLUGINS."
+    )
+
+
+# --- names that variables can't tell apart ------------------------------------------------
+
+
 def test_two_resources_of_the_file_that_match_one_variable(load: Load) -> None:
     """They are an error that names both, as soon as there is such a variable."""
     text = '[topics.a-b]\nbackend = "x"\n[topics.a_b]\nbackend = "y"\n'

@@ -11,7 +11,9 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from packaging.requirements import Requirement
 
+from slipcore import known
 from slipcore.interfaces import (
     BackendConflictError,
     ConfigError,
@@ -21,6 +23,7 @@ from slipcore.interfaces import (
     UnknownBackendError,
 )
 from slipcore.plugins import KINDS, PluginInfo, Plugins, backend_of_setting, claimant
+from slipcore.versions import unmet
 
 Install = Callable[..., None]
 
@@ -324,6 +327,65 @@ def test_strict_plugins_raise(install: Install) -> None:
         assert isinstance(info.value.__cause__, RuntimeError)
 
 
+def test_what_is_no_entry_point_fails_alone(install: Install, tmp_path: Path) -> None:
+    """A line that is none, other damaged groups and unreadable files leave the others as they are."""
+    install("slip_vault", CACHE)
+    install("slip_line", CACHE)
+    install("slip_other", CACHE.replace("vault", "other"))
+    install("slip_bytes", CACHE)
+    for name, content in (
+        ("slip_line", b"[slipcore]\n# the plugin\nslip_line\n"),
+        ("slip_other", b"[console_scripts]\nthis is no script\n[slipcore]\nother=slip_other\n"),
+        ("slip_bytes", b"[slipcore]\nbytes = slip_bytes\n# \xff"),
+    ):
+        (tmp_path / f"{name}-1.0.dist-info/entry_points.txt").write_bytes(content)
+    plugins = Plugins()
+    assert {"vault", "other"} <= set(plugins.names("cache"))
+    assert only(plugins, "slip_line").reason == (
+        "its line in entry_points.txt is not of the form name = module"
+    )
+    assert "bytes" not in [info.name for info in plugins.report()]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("no module", "its entry point 'no module' is no module"),
+        ("slip_nowhere.plugin", "names the module slip_nowhere.plugin, and there is no slip_now"),
+        ("slip_vault.plugin", "names the module slip_vault.plugin, and there is no slip_vault.pl"),
+        ("slip_vault:Nobody", "its entry point names slip_vault:Nobody, which is not there"),
+        ("slip_vault:Vault", "its entry point is to name a module with hooks, and names Vault"),
+        ("slip_vault:HOOKS", "its entry point is to name a module with hooks, and names a dict"),
+    ],
+)
+def test_an_entry_point_of_no_module(
+    install: Install, tmp_path: Path, value: str, reason: str
+) -> None:
+    """What it names and what is wrong with that is the reason."""
+    install("slip_vault", CACHE + "\n    HOOKS = {}\n")
+    (tmp_path / "slip_vault-1.0.dist-info/entry_points.txt").write_text(f"[slipcore]\nv={value}\n")
+    info = only(Plugins(), "v")
+    assert info.status == "failed"
+    assert reason in (info.reason or "")
+
+
+def test_the_first_of_two_on_the_path(install: Install, tmp_path: Path) -> None:
+    """A distribution that is on the path twice is taken once, as Python imports it."""
+    install("slip_vault", CACHE)
+    install("slip_vault", CACHE, version="0.9")
+    (info,) = [info for info in Plugins().report() if info.distribution == "slip-vault"]
+    assert info.status == "loaded"
+
+
+def test_what_a_plugin_prints_goes_to_stderr(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output is the program's."""
+    install("slip_loud", "print('at import')\n@hookimpl\ndef register_sinks(): print('in a hook')")
+    assert only(Plugins(), "slip_loud").status == "loaded"
+    assert capsys.readouterr() == ("", "at import\nin a hook\n")
+
+
 def test_one_module_behind_two_entry_points_fails_the_second(
     install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -334,7 +396,9 @@ def test_one_module_behind_two_entry_points_fails_the_second(
     )
     plugins = Plugins()
     assert plugins.get("cache", "vault").owner == "slip-vault:a"
-    assert only(plugins, "b").status == "failed"
+    assert only(plugins, "b").reason == (
+        "its entry point names what is the plugin slip-vault:a already"
+    )
     assert len(caplog.records) == 1
 
 
@@ -343,6 +407,61 @@ def test_metadata_without_name_or_version(install: Install, tmp_path: Path) -> N
     install("slip_vault", CACHE)
     (tmp_path / "slip_vault-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\n")
     assert Plugins().get("cache", "vault").load().__name__ == "Vault"
+
+
+# --- which core a plugin requires ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("requirement", "met"),
+    [
+        ("slipcore", True),
+        ("slipcore>=0.1,<1", True),
+        ("slipcore<1,>=0.1.1", False),
+        ("slipcore>=9", False),
+        ("SlipCore [testing] (>=9)", False),
+        ("slipcore>=9; python_version < '4'", True),
+        ("slipcore[testing]>=9; extra == 'testing'", True),
+        ("slipcore-nats>=9", True),
+        ("slipcore ~= 0.1.0", True),
+        ("slipcore~=0.2", False),
+        ("slipcore==0.1.*", True),
+        ("slipcore==0.2.*", False),
+        ("slipcore!=0.1.*", False),
+        ("slipcore!=0.1", False),
+        ("slipcore==0.1", True),
+        ("slipcore>0.1", False),
+        ("slipcore<=0.1", True),
+        ("slipcore<0.1.1,>0.0.9", True),
+        ("slipcore>=0.2rc1", True),
+        ("slipcore @ file:///there", True),
+    ],
+)
+def test_the_core_that_a_distribution_requires(requirement: str, met: bool) -> None:
+    """Plain releases are judged as an installer judges them; markers and the rest are its own."""
+    unmet_one = unmet(["httpx>=99", requirement], "slipcore", "0.1.0")
+    assert (unmet_one is None) == met
+    if requirement.partition(";")[0] == requirement and "rc" not in requirement:
+        judged = Requirement(requirement)
+        assert met == (judged.name.lower() != "slipcore" or judged.specifier.contains("0.1.0"))
+
+
+def test_a_core_whose_version_is_not_known() -> None:
+    """On the path without being installed it fits everything; a version under way its release."""
+    assert unmet(["slipcore>=9"], "slipcore", "") is None
+    assert unmet(["slipcore>=0.2"], "slipcore", "0.2.0.dev3+local") is None
+    assert unmet(["slipcore<0.2, >=0.1"], "slipcore", "0.2.0.dev3") == "slipcore<0.2, >=0.1"
+
+
+def test_a_plugin_for_another_core_is_not_imported(install: Install, tmp_path: Path) -> None:
+    """What its distribution requires is the reason, and none of its code runs."""
+    install("slip_vault", CACHE)
+    metadata = tmp_path / "slip_vault-1.0.dist-info/METADATA"
+    metadata.write_text(metadata.read_text() + "Requires-Dist: slipcore>=9\n\nRequires-Dist: no\n")
+    assert only(Plugins(), "slip_vault").reason == (
+        "it requires slipcore>=9, and this is slipcore 0.1.0"
+    )
+    assert "slip_vault" not in sys.modules
 
 
 # --- who is used --------------------------------------------------------------------------
@@ -444,6 +563,63 @@ def test_a_misspelled_name_that_another_distribution_brings() -> None:
         Plugins(entry_points=[]).get("cache", "rokcs")
 
 
+@pytest.mark.parametrize(
+    ("cwd", "command"),
+    [
+        (".", "pip install -e plugins/slip_kafka"),
+        ("plugins", "pip install -e ./slip_kafka"),
+        ("plugins/slip_kafka", "pip install -e ./."),
+        ("examples", "pip install -e '{root}/plugins/slip_kafka'"),
+    ],
+)
+def test_the_command_of_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cwd: str, command: str
+) -> None:
+    """It can be typed where one is, and its path is never like a name of the package index."""
+    root = tmp_path / "a checkout"
+    for folder in ("examples", "plugins/slip_kafka"):
+        (root / folder).mkdir(parents=True)
+    (root / "plugins/slip_kafka/pyproject.toml").touch()
+    monkeypatch.setattr(known, "CHECKOUT", root)
+    monkeypatch.chdir(root / cwd)
+    assert known.KNOWN["kafka"].install() == command.format(root=root)
+
+
+def test_a_core_that_is_of_no_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the folder is not at hand the distribution is named, and no command that would fail."""
+    monkeypatch.setattr(known, "CHECKOUT", tmp_path)
+    with pytest.raises(UnknownBackendError) as info:
+        Plugins(entry_points=[]).get("source", "kafka")
+    assert str(info.value).endswith(
+        " It comes with slip-kafka: install plugins/slip_kafka from a checkout of this project, by "
+        "its path: on PyPI the name is not this project's."
+    )
+
+
+def test_a_misspelled_name_of_a_plugin_that_failed(install: Install) -> None:
+    """The near miss leads to the plugin, and to why it failed."""
+    install("slip_vault", "raise RuntimeError('half built')", entry="vault")
+    plugins = Plugins(allow=["vault"])
+    with pytest.raises(UnknownBackendError) as info:
+        plugins.get("cache", "valt")
+    assert (
+        "Did you mean 'vault'? It would come with the plugin slip-vault:vault, which failed: "
+        in (str(info.value))
+    )
+    assert plugins.missing("valt").startswith("There is no backend 'valt': there are json, memory")
+
+
+def test_what_may_be_a_backend(install: Install) -> None:
+    """While a plugin has failed any name may be, but one that is almost another's."""
+    assert Plugins([]).may_be("rocks")
+    assert not Plugins([]).may_be("morse")
+    install("slip_broken", "raise RuntimeError('half built')", entry="broken")
+    plugins = Plugins(allow=["broken"])
+    assert plugins.may_be("morse")
+    assert plugins.may_be("broken")
+    assert not plugins.may_be("sqlit")
+
+
 def test_an_installed_distribution_that_does_not_register_its_name(install: Install) -> None:
     """Nobody is told to install what is there."""
     install("slip_kafka", "", version="0.0.9")
@@ -495,6 +671,7 @@ def test_a_plugins_own_mistake_is_not_disguised(install: Install, place: str) ->
     with pytest.raises(ImportError) as info:
         Plugins().get("cache", "vault").load()
     assert not isinstance(info.value, PluginError)
+    assert info.value.__notes__ == ["for the cache backend 'vault' of slip-vault:slip_vault"]
 
 
 def test_a_factory_that_is_not_there(install: Install) -> None:
