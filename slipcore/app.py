@@ -15,6 +15,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import WeakSet
@@ -41,6 +42,9 @@ logger = logging.getLogger(__name__)
 H = TypeVar("H", bound=Handler)
 
 DELIVERIES = ("at-least-once", "exactly-once")
+
+PREPARE: ContextVar[Callable[[App], None] | None] = ContextVar("slipcore_prepare", default=None)
+"""Called with each new App, before it is used: a test puts things beneath those of a file."""
 
 
 class App:
@@ -78,6 +82,8 @@ class App:
         self._paused: list[Any] = []
         self._wiring: Wiring | None = None
         self._running: asyncio.Task[None] | None = None
+        if (prepare := PREPARE.get()) is not None:
+            prepare(self)
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"

@@ -19,12 +19,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipcore import App, Limits, Out, Record, Sink, Source
+from slipcore import App, ISource, Limits, Out, Record, Sink, Source
 from slipcore.app import current_app, use_app
 from slipcore.checkpointing import Checkpoint, Dependency
 from slipcore.clock import now
 from slipcore.config import Config
-from slipcore.interfaces import ConfigError, DeadlineError, EncodeError, SlipError
+from slipcore.interfaces import (
+    Assignment,
+    Capability,
+    ConfigError,
+    DeadlineError,
+    EncodeError,
+    Positions,
+    SlipError,
+)
 from slipcore.testing import AppTest
 from slipcore.testing.app_world import Moment
 
@@ -505,6 +513,34 @@ class TestCrash:
             test.run()
         assert seen == [0, 1, 2, 3, 4]
 
+    def test_a_source_object_that_can_seek(self, app: App) -> None:
+        """It is read again from the position that the app's store keeps."""
+
+        class Letters(ISource):
+            capabilities = frozenset({Capability.SEEK})
+            at = 0
+
+            async def accept(self, assignment: Assignment, positions: Positions) -> None:
+                self.at = positions.get(0, -1) + 1
+
+            async def read(self, max_records: int) -> list[Record]:
+                if self.at >= 4:
+                    await asyncio.get_running_loop().create_future()
+                records = [Record("abcd"[self.at], None, "letters", 0, self.at, 0)]
+                self.at += 1
+                return records
+
+        seen: list[str] = []
+        app.handle(Letters())(lambda record: seen.append(record.value))
+        with AppTest(app) as test:
+            test.run(crash_after=3)
+            assert seen == ["a", "b", "c"]
+            test.run()
+            assert seen == ["a", "b", "c", "a", "b", "c", "d"]
+            test.crash()
+            test.run()
+            assert seen == ["a", "b", "c", "a", "b", "c", "d"]
+
     def test_a_checkpoint(self, app: App) -> None:
         """A checkpoint knows after a crash what it had saved, and nothing more."""
         before = use_app(app)
@@ -829,6 +865,26 @@ class TestSubjects:
             AppTest(APPS / "two.py").__enter__()
         with AppTest(f"{APPS / 'two.py'}:first") as test:
             assert test.app is test.module.first
+
+    def test_state_that_a_file_asks_for_while_it_is_loaded(self, tmp_path: Path) -> None:
+        """Apps of its own are in memory from their first line on; no state directory is made."""
+        file = tmp_path / "shop.py"
+        file.write_text(
+            "from pathlib import Path\nfrom slipcore import App\n"
+            "from slipcore.config import Config\n"
+            "app = App('shop', config=Config.load(Path(__file__).parent, {}))\n"
+            "kept = app.cache('kept')\nat_start = dict(kept.items())\n"
+            "@app.handle(app.topic('in'))\n"
+            "def keep(record):\n    kept[record.key] = record.value\n"
+        )
+        with AppTest(file) as test:
+            test.send("in", "1", key="a")
+            test.run()
+            assert test.module.at_start == {}
+            test.stop()
+            test.run()
+            assert test.module.at_start == {"a": "1"}
+        assert list(tmp_path.iterdir()) in ([file], [file, tmp_path / "__pycache__"])
 
     def test_the_current_app(self, app: App) -> None:
         """What `handle` and `stream` act on."""

@@ -1,4 +1,7 @@
-"""Every example is run as it is documented, and prints what it says."""
+"""Examples run as programs, as they are documented: on their backends, and by the clock.
+
+Those that show what slipcore does, wherever they run, are in `test_examples_in_memory.py`.
+"""
 
 import asyncio
 import http.client
@@ -110,11 +113,6 @@ def run(name: str, cwd: Path, *args: str, settings: Environment | None = None) -
     return done.stdout.splitlines()
 
 
-def test_demo(tmp_path: Path) -> None:
-    """The fish comes with every tick."""
-    assert run("demo.py", tmp_path) == ["🐟 - blub"] * 3
-
-
 def test_timer(tmp_path: Path) -> None:
     """A time a second, each later than the one before."""
     lines = run("timer.py", tmp_path)
@@ -122,41 +120,10 @@ def test_timer(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"\d\d:\d\d:\d\d", line) for line in lines)
 
 
-def test_yield(tmp_path: Path) -> None:
-    """Two results for 0, one for even numbers, none for odd ones."""
-    assert run("yield_.py", tmp_path) == ["zero: 0", "even: 0", "even: 2", "even: 4"]
-
-
 def test_cache(tmp_path: Path, caches: Environment) -> None:
     """Keys come in order, and the second run finds what the first has left."""
     for _ in range(2):
         assert run("cache.py", tmp_path, settings=caches) == ["phone 📞", "prize 🏆", "🐟"]
-
-
-@pytest.mark.parametrize(
-    ("pipes", "lines"),
-    [
-        (["pairwise"], ["(0, 1)", "(1, 2)", "(2, 3)", "(3, 4)"]),
-        (["accumulate"], ["0", "1", "3", "6", "10"]),
-        (["accumulate", "pairwise"], ["(0, 1)", "(1, 3)", "(3, 6)", "(6, 10)"]),
-    ],
-    ids=lambda value: "+".join(value),
-)
-def test_pipes(tmp_path: Path, pipes: list[str], lines: list[str]) -> None:
-    """Each pipe, and both, as in the table."""
-    assert run("pipes.py", tmp_path, *pipes) == lines
-
-
-def test_shared_source(tmp_path: Path) -> None:
-    """Both handlers see each item before the next one is pulled."""
-    assert run("shared_source.py", tmp_path) == [
-        "first: 🏆",
-        "second: 🏆",
-        "first: 📞",
-        "second: 📞",
-        "first: 🐟",
-        "second: 🐟",
-    ]
 
 
 def test_sliding_window(tmp_path: Path, caches: Environment) -> None:

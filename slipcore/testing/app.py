@@ -66,6 +66,7 @@ class AppTest:
             current app. A file is loaded anew at each start, as a process would do. Of an App,
             what functions keep in variables of their own stays over a crash, and an async
             generator that it read is at its end.
+        args: the arguments of a program that is given as a file.
         now: what the clock shows at first.
         deadline: seconds of real time that any one step may take.
         supply: what `stream(**kwargs)` gives to handlers by name.
@@ -80,11 +81,12 @@ class AppTest:
         self,
         app: App | ModuleType | str | Path | None = None,
         *,
+        args: Sequence[str] = (),
         now: datetime = START,
         deadline: float = 10.0,
         supply: Mapping[str, Any] | None = None,
     ) -> None:
-        self._subject = Subject(app)
+        self._subject = Subject(app, args)
         self._deadline = deadline
         self._supply = dict(supply or {})
         self._began = now
@@ -101,6 +103,7 @@ class AppTest:
     def __enter__(self) -> Self:
         _refuse_within_a_loop()
         self._loop = FrozenLoop(self._began.timestamp())
+        self._loop.set_exception_handler(_silent_on_crash)
         self._scope = WorldScope("", Path())
         self._fuse = Fuse(self._scope, self._loop.stop)
         self._doubles = doubles(self._fuse)
@@ -403,6 +406,12 @@ class AppTest:
                 f"{'; '.join(goes_on) or 'what it reads never waits'}. Let it end or wait, or "
                 "allow more: AppTest(deadline=...)."
             )
+
+
+def _silent_on_crash(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the dead have not been asked for is no error."""
+    if not isinstance(context.get("exception"), Crash):
+        loop.default_exception_handler(context)
 
 
 async def _commit(app: App) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from types import ModuleType
 
-from slipcore.app import App, current_app, use_app
+from slipcore.app import PREPARE, App, current_app, use_app
 from slipcore.cli.target import Target
 from slipcore.interfaces import ConfigError
 
@@ -19,10 +20,12 @@ class Subject:
 
     Args:
         given: an App; a module or its dotted name; the path of a file; None: the current app.
+        args: the arguments of the program that the file is.
     """
 
-    def __init__(self, given: App | ModuleType | str | Path | None) -> None:
+    def __init__(self, given: App | ModuleType | str | Path | None, args: Sequence[str]) -> None:
         self._given = given
+        self._args = tuple(args)
         self._module = given if isinstance(given, ModuleType) else None
 
     def __repr__(self) -> str:
@@ -69,26 +72,26 @@ class Subject:
         return app
 
     def _load_file(self, target: Target, inside: ExitStack, stand_on: Callable[[App], None]) -> App:
-        fresh = App()
-        inside.callback(use_app, use_app(fresh))
-        stand_on(fresh)
+        inside.callback(use_app, use_app(None))
         inside.enter_context(_importing_leaves_no_trace())
-        self._module = target.load()
-        app = target.find(self._module)
-        if app is not fresh:
-            stand_on(app)
-        return app
+        sys.argv[:] = [target.place, *self._args]
+        context = copy_context()
+        context.run(PREPARE.set, stand_on)
+        self._module = context.run(target.load)
+        return context.run(target.find, self._module)
 
 
 @contextmanager
 def _importing_leaves_no_trace() -> Iterator[None]:
     """Undo what loading a program does to the process, where the test's own modules live."""
     main = sys.modules["__main__"]
-    script, path, modules = getattr(main, "__file__", None), sys.path.copy(), sys.modules.copy()
+    script, argv = getattr(main, "__file__", None), sys.argv.copy()
+    path, modules = sys.path.copy(), sys.modules.copy()
     try:
         yield
     finally:
         main.__file__ = script
+        sys.argv[:] = argv
         directories = {Path(each) for each in set(sys.path) - set(path)}
         sys.path[:] = path
         for name in sys.modules.keys() - modules.keys():
