@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ from slipcore.backends import memory
 from slipcore.backends.sqlite.checkpoints import SqliteCheckpointOptions, open_checkpoint_store
 from slipcore.backends.sqlite.state import SqliteStateOptions, open_state_store
 from slipcore.backends.sqlite.topic import SqliteTopic, SqliteTopicOptions
-from slipcore.interfaces import ICheckpointStore, IStateStore, ITopic
+from slipcore.interfaces import ICheckpointStore, ISink, IStateStore, ITopic
 from slipcore.testing import (
     CacheContract,
     CheckpointStoreContract,
+    Failing,
     LocalScope,
     MakeCheckpointStore,
     MakeStore,
@@ -71,6 +74,22 @@ class TestMemoryCheckpoints(CheckpointStoreContract):
 
 class TestSqliteTopic(TopicContract):
     """Topics in a file."""
+
+    offers = TopicContract.offers | {"faults"}
+
+    @pytest.fixture
+    def failing(self, tmp_path: Path) -> Failing:
+        @contextmanager
+        def failing(sink: ISink) -> Iterator[None]:
+            with closing(sqlite3.connect(tmp_path / "slip.db")) as db:
+                db.execute(
+                    "CREATE TRIGGER refuse BEFORE INSERT ON records "
+                    "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+                )
+                yield
+                db.execute("DROP TRIGGER refuse")
+
+        return failing
 
     @pytest.fixture
     def make_topic(self, scope: LocalScope) -> MakeTopic:
