@@ -42,6 +42,19 @@ class ResourcePlan(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
 
 
+class WeakestLink(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a binding that keeps its guarantee from being more.
+
+    Attributes:
+        kind: as in `ResourcePlan`, or pipe.
+        reason: what it can't do.
+    """
+
+    name: str
+    kind: str
+    reason: str
+
+
 class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One binding.
 
@@ -49,6 +62,7 @@ class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
         delivery: the guarantee for its outputs.
         state_delivery: the guarantee for its state; None where it keeps none.
         reasons: why these guarantees, and what a crash costs.
+        weakest: what limits them; None: nothing does.
     """
 
     name: str
@@ -59,6 +73,7 @@ class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
     delivery: str
     state_delivery: str | None
     reasons: list[str]
+    weakest: WeakestLink | None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +148,34 @@ def _plan(binding: Binding) -> BindingPlan:
         delivery=delivery,
         state_delivery=state,
         reasons=reasons,
+        weakest=_weakest(binding, caches),
     )
+
+
+def _weakest(binding: Binding, caches: list[Cache]) -> WeakestLink | None:
+    for source in binding.sources:
+        kept, why = _replay(source)
+        if not kept:
+            return _link(source, why)
+    if binding.pipe and not binding.holds:
+        name = ", ".join(map(_name, binding.pipe))
+        return WeakestLink(name=name, kind="pipe", reason="what it holds in a crash is lost")
+    for cache in caches:
+        if not _outlives(cache):
+            return _link(cache, "what is in memory is lost with the process")
+    if len({_store(cache) for cache in caches}) > 1:
+        return _link(caches[1], f"it is not in one store with {caches[0].name}")
+    for sink in binding.sinks:
+        if not isinstance(sink, Cache):
+            return _link(sink, "what it was sent since the last commit is sent again")
+    if caches and binding.holds:
+        name = ", ".join(map(_name, binding.pipe))
+        return WeakestLink(name=name, kind="pipe", reason="what it holds is applied again")
+    return None
+
+
+def _link(thing: Any, reason: str) -> WeakestLink:
+    return WeakestLink(name=_name(thing), kind=_kind(thing), reason=reason)
 
 
 def _state(binding: Binding, caches: list[Cache], reasons: list[str]) -> str:
@@ -197,20 +239,26 @@ def _resource(thing: Any) -> ResourcePlan:
         aside = [f"{key} belongs to another backend and is not used" for key in choice.set_aside]
         return ResourcePlan(
             name=thing.name,
-            kind=type(thing).__name__.lower(),
+            kind=_kind(thing),
             backend=choice.backend.name,
             reason=choice.reason,
             owner=choice.backend.owner,
             settings=choice.shown(),
             notes=aside,
         )
+    return ResourcePlan(name=_name(thing), kind=_kind(thing))
+
+
+def _kind(thing: Any) -> str:
+    if isinstance(thing, (Topic, Source, Sink, Cache)):
+        return type(thing).__name__.lower()
     if isinstance(thing, ISource):
-        return ResourcePlan(name=_name(thing), kind="source")
+        return "source"
     if isinstance(thing, ISink):
-        return ResourcePlan(name=_name(thing), kind="sink")
+        return "sink"
     if isinstance(thing, ICache):
-        return ResourcePlan(name=_name(thing), kind="cache")
-    return ResourcePlan(name=_name(thing), kind="iterable" if _iterable(thing) else "function")
+        return "cache"
+    return "iterable" if _iterable(thing) else "function"
 
 
 def _iterable(thing: Any) -> bool:

@@ -76,7 +76,8 @@ def run(target: str, quiet: bool, log_json: bool) -> None:
 @slip.command(short_help="Show what an app would run on, without running it.")
 @click.argument("target")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(target: str, as_json: bool) -> None:
+@click.option("--graph", is_flag=True, help="Print the plan as a Mermaid flowchart.")
+def plan(target: str, as_json: bool, graph: bool) -> None:
     """Show sources, sinks and state of an app, on which backends, why, and with which guarantee.
 
     Nothing is opened or started. Secrets are masked.
@@ -84,13 +85,24 @@ def plan(target: str, as_json: bool) -> None:
     \b
       slip plan shop.py
       slip plan shop.py --json | python -m json.tool
+      slip plan shop.py --graph > shop.mmd
+
+    \b
+    --json prints one object:
+      app, group, config, state_dir   strings; config may be null
+      bindings   name, sources, pipes, sinks, state, delivery, state_delivery,
+                 reasons, weakest: name, kind, reason, or null
+      sources, sinks, state           name, kind, backend, reason, owner,
+                 settings, notes
     """
+    if as_json and graph:
+        raise click.UsageError("--json and --graph are two forms: ask for one of them.")
     from slipcore.cli.output import PlainReport, print_plan
     from slipcore.cli.run import plan_target
 
     code, found = plan_target(target, PlainReport())
     if found is not None:
-        print_plan(found, as_json)
+        print_plan(found, as_json=as_json, as_graph=graph)
     sys.exit(code)
 
 

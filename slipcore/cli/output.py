@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import click
 
 from slipcore.cli.failures import Failure
+from slipcore.cli.graph import graph_text
 from slipcore.cli.logs import OUTPUT
 from slipcore.cli.plan import plan_text
 from slipcore.cli.printing import as_builtins, print_json, say_failure
@@ -84,9 +85,11 @@ class JsonReport:
         return failure.exit_code
 
 
-def print_plan(plan: Plan, as_json: bool) -> None:
+def print_plan(plan: Plan, *, as_json: bool, as_graph: bool) -> None:
     """Print a plan."""
     if as_json:
         print_json(plan)
+    elif as_graph:
+        click.echo(graph_text(plan))
     else:
         click.echo(plan_text(plan))

@@ -41,6 +41,9 @@ def _binding(binding: BindingPlan) -> Iterator[str]:
     yield from _entry("outputs", click.style(binding.delivery, bold=True))
     if binding.state_delivery is not None:
         yield from _entry("state is", click.style(binding.state_delivery, bold=True))
+    if binding.weakest is not None:
+        weakest = binding.weakest
+        yield from _entry("weakest", f"{weakest.name}, {_article(weakest.kind)}")
     for number, reason in enumerate(binding.reasons):
         yield from _entry("because" if number == 0 else "", reason)
 
