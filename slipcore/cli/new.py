@@ -14,6 +14,9 @@ import click
 
 from slipcore.cli.exits import MISCONFIGURED
 
+_WIDEST = 50
+"""Columns that commands may have for what they do to stand behind them."""
+
 
 @click.group(short_help="Write a new plugin or a new app to start from.")
 def new() -> None:
@@ -58,7 +61,7 @@ def plugin(name: str, directory: Path | None) -> None:
         [
             (f"{_pip()} -e {_local(directory, '[testing]')}", "beside this slipcore"),
             (f"{_python()} -m pytest {_local(directory)}", "the contract tests"),
-            ("slip plugins", f"lists {names.backend}"),
+            (f"{_slip()} plugins", f"lists {names.backend}"),
         ],
     )
 
@@ -92,7 +95,7 @@ def app(name: str, directory: Path | None) -> None:
         [
             (f"cd {shlex.quote(str(directory))}", ""),
             (f"{_python()} {names.module}.py to be or not to be", "sends six words"),
-            (f"slip run {names.module}.py", "counts them, until Ctrl-C"),
+            (f"{_slip()} run {names.module}.py", "counts them, until Ctrl-C"),
             (f"{_python()} -m pytest", "needs slipcore[testing]"),
         ],
     )
@@ -111,9 +114,17 @@ def _local(directory: Path, extra: str = "") -> str:
 
 def _python() -> str:
     """What a shell calls the Python that slipcore is installed for."""
-    found = shutil.which("python")
-    is_first = found is not None and Path(found).parent == Path(sys.executable).parent
-    return "python" if is_first else shlex.quote(sys.executable)
+    return "python" if _is_on_path("python") else shlex.quote(sys.executable)
+
+
+def _slip() -> str:
+    return "slip" if _is_on_path("slip") else f"{_python()} -m slipcore.cli"
+
+
+def _is_on_path(command: str) -> bool:
+    """Whether a shell finds this environment's command by its name."""
+    found = shutil.which(command)
+    return found is not None and Path(found).parent == Path(sys.executable).parent
 
 
 def _pip() -> str:
@@ -129,5 +140,6 @@ def _tell(written: Sequence[Path], commands: Sequence[tuple[str, str]]) -> None:
     for path in written:
         click.echo(f"  {path}")
     click.echo("\nNext:")
+    wide = max(len(command) for command, _ in commands)
     for command, why in commands:
-        click.echo(f"  {command:<48}{'# ' + why if why else ''}".rstrip())
+        click.echo(f"  {command:<{wide}}  # {why}" if wide <= _WIDEST and why else f"  {command}")
