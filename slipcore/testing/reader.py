@@ -119,7 +119,8 @@ class Reader:
         await self.until(lambda reader: reader.held == wanted)
 
     async def read(self, wanted: int, max_records: int = 100) -> list[Record]:
-        """Read until there are this many records."""
+        """Read until there are this many records, once there is an assignment."""
+        await self.joined()
         records: list[Record] = []
         async with asyncio.timeout(self._patience):
             while len(records) < wanted:
