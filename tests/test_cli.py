@@ -42,13 +42,26 @@ def test_the_help_teaches_by_example() -> None:
     assert "slip run shop.py" in result.output
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "plugins"])
+@pytest.mark.parametrize("command", ["run", "plan", "config", "doctor", "backends", "plugins"])
 def test_the_help_of_every_command_has_an_example_and_fits_80_columns(command: str) -> None:
     """Each command's help shows how it is typed and needs no wide terminal."""
     result = CliRunner().invoke(slip_command, [command, "--help"])
     assert result.exit_code == 0
     assert f"  slip {command}" in result.output
     assert max(map(len, result.output.splitlines())) <= 80
+
+
+def test_the_help_waits_for_nothing_that_it_does_not_need() -> None:
+    """What tables and clients stand on is imported by the commands that use it."""
+    code = """if True:
+        import sys
+        import slipcore.cli.commands
+        sys.exit(sorted({"rich", "aiokafka", "redis", "sqlite3"} & set(sys.modules)) or 0)
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_help_of_run_names_the_exit_codes() -> None:

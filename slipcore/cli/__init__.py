@@ -1,4 +1,4 @@
-"""The command line: `slip run`, `slip plan`, `slip plugins`."""
+"""The command line: `slip run`, `slip plan`, `slip config`, `slip doctor`, `slip backends`, ..."""
 
 from __future__ import annotations
 

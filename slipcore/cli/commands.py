@@ -36,11 +36,17 @@ def slip() -> None:
           return order.value
 
     \b
-    Run it, ask beforehand what it runs on and what a crash would cost, and
-    see which backends are installed:
+    Run it; ask beforehand what it runs on, what a crash would cost, whether
+    all of it answers, and which value comes from where:
       slip run shop.py
       slip plan shop.py
+      slip doctor shop.py
+      slip config shop.py
+
+    \b
+    See what there is to choose from:
       slip plugins
+      slip backends topic kafka
 
     Backends are chosen in slip.toml, by SLIP_... variables, or in code.
     """

@@ -8,7 +8,7 @@ from slipcore.interfaces import Probed
 
 
 async def probe(options: AvroOptions, timeout: float) -> Probed:
-    """Sign on and ask for the settings of all subjects.
+    """Sign on and ask for a schema that is not there.
 
     Raises:
         ConnectError: the registry can't be used.
