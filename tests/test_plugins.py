@@ -194,9 +194,9 @@ BROKEN = {
     ),
     "ends the process": ("raise SystemExit(3)", "importing slip_broken called sys.exit(3)"),
     "can't be parsed": ("def", "SyntaxError"),
-    "ends a test": (
-        "import pytest; pytest.skip('here', allow_module_level=True)",
-        "importing slip_broken raised Skipped: here",
+    "raises what is no Exception": (
+        "import asyncio; raise asyncio.CancelledError('here')",
+        "importing slip_broken raised CancelledError: here",
     ),
     "raises what can't be told": (
         """
@@ -328,7 +328,7 @@ def test_strict_plugins_raise(install: Install) -> None:
 
 
 def test_what_is_no_entry_point_fails_alone(install: Install, tmp_path: Path) -> None:
-    """A line that is none, other damaged groups and unreadable files leave the others as they are."""
+    """A line that is none, damaged groups and unreadable files leave the others as they are."""
     install("slip_vault", CACHE)
     install("slip_line", CACHE)
     install("slip_other", CACHE.replace("vault", "other"))
