@@ -7,7 +7,7 @@ BACKEND ?=
 DEMO := $(BIN)/python -m examples.flights
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help test test-offline kafka redis demo demo-clean fmt lint type bench clean
+.PHONY: help test test-offline mutate kafka redis demo demo-clean fmt lint type bench clean
 .DEFAULT_GOAL := help
 
 help: ## list all of this
@@ -18,6 +18,9 @@ test: lint type ## lint, check types, and run the tests, on a real Kafka and Red
 
 test-offline: lint type ## the same without the tests that need servers; it says how many
 	$(BIN)/python -m pytest --offline
+
+mutate: $(STAMP) ## take each check out of the contract kit in turn: a wrong backend then gets through
+	@$(BIN)/python -m tests.kit.mutate
 
 kafka: $(STAMP) ## run a Kafka to play with until Ctrl-C
 	@$(BIN)/python -m tests.servers kafka

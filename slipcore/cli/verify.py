@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -166,9 +167,10 @@ def _report(installed: Installed) -> KindReport:
     note = why_not(installed)
     results: list[Result] = []
     if note is None:
+        suite = partial(suite_of, installed)
         with _progress(f"{_said(installed.kind)} {installed.backend.name}") as (started, came):
             try:
-                results = verify(lambda: suite_of(installed), on_start=started, on_result=came)
+                results = verify(suite, on_start=started, on_result=came)
             except VerifyError as error:
                 raise SlipError(str(error)) from error
     return KindReport(

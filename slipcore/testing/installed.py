@@ -29,10 +29,12 @@ from slipcore.settings import setting_names
 from slipcore.testing import LocalScope
 
 EXAMPLES: Final[Sequence[Any]] = (
-    "text", "é 🏆", "", b"bytes", b"\0\xff", 0, -1, 2**40, 1.5, True, [], [1, [2]], {"n": 1.25},
-    {"a": [1, {"b": "c"}]},
+    "text", "é 🏆", "", 0, -1, 2**40, 1.5, True, [], [1, [2]], {"n": 1.25}, {"a": [1, {"b": "c"}]},
 )  # fmt: skip
 """Values of which a codec is held to those that it takes."""
+
+BYTES: Final[Sequence[Any]] = (b"bytes", b"\0\xff", b"")
+"""The same for a codec that takes none of the above; others may write bytes as something else."""
 
 PLACES: Final = ("path",)
 """Settings that say where files are: they are not used, files go to a directory of the suite."""
@@ -105,7 +107,11 @@ class Installed:
     def examples(self) -> list[Any]:
         """Values that a codec writes."""
         codec = self.make_codec()
-        return list(self.values) or [value for value in EXAMPLES if _takes(codec, value)]
+        for values in (self.values, EXAMPLES, BYTES):
+            taken = [value for value in values if values is self.values or _takes(codec, value)]
+            if taken:
+                return taken
+        return []
 
     def reach(self, directory: Path) -> None:
         """Open it once.
@@ -211,7 +217,7 @@ def _topic_suite(installed: Installed) -> type:
     class InstalledTopic(TopicContract):
         """A topic by its name."""
 
-        offers = frozenset(installed.offers)
+        offers = TopicContract.offers - _CAPABILITIES | installed.offers & _CAPABILITIES
         patience = installed.patience
         silence = installed.silence
 
@@ -271,7 +277,10 @@ def _codec_suite(installed: Installed) -> type:
     class InstalledCodec(CodecContract):
         """A codec by its name."""
 
-        values = installed.examples()
+        offers = frozenset({"refuses values"})
+        examples = installed.examples()
+        unfit = (lambda: None,)
+        patience = installed.patience
 
         @pytest.fixture
         def make_codec(self) -> Callable[[], ICodec]:
@@ -279,6 +288,9 @@ def _codec_suite(installed: Installed) -> type:
 
     return InstalledCodec
 
+
+_CAPABILITIES: Final = frozenset({"commit", "partitions", "seek"})
+"""What a suite is told that a source can do; the rest has no tests, or goes for all topics."""
 
 _SUITES: Final[dict[str, Callable[[Installed], type]]] = {
     "topic": _topic_suite,

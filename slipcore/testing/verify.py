@@ -9,8 +9,9 @@ from __future__ import annotations
 import linecache
 import os
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -86,7 +87,6 @@ def verify(
         KeyboardInterrupt: the run was interrupted.
     """
     plugin = _Plugin(suite, frozenset(without), on_start, on_result)
-    name = getattr(suite, "__qualname__", repr(suite))
     with TemporaryDirectory(prefix="slip-verify-") as directory, _environment():
         root = Path(directory).resolve()
         (root / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
@@ -98,13 +98,14 @@ def verify(
             f"--basetemp={root / 'tmp'}",
             str(root / _SUITE),
         )
-        code = pytest.main(list(arguments), plugins=[plugin])
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # what pytest says itself
+            code = pytest.main(list(arguments), plugins=[plugin])
     if plugin.error:
-        raise VerifyError(f"the suite {name} could not be run: {plugin.error}")
+        raise VerifyError(f"the suite could not be run: {plugin.error}")
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
-        raise VerifyError(f"the suite {name} could not be run: pytest ended {code!r}")
+        raise VerifyError(f"the suite could not be run: pytest ended with {code!r}")
     return plugin.results
 
 
