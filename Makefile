@@ -7,7 +7,7 @@ BACKEND ?=
 DEMO := $(BIN)/python -m examples.flights
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help test test-offline mutate kafka redis demo demo-clean fmt lint type bench clean
+.PHONY: help test test-offline mutate kafka redis demo demo-clean fmt lint type bench docs clean
 .DEFAULT_GOAL := help
 
 help: ## list all of this
@@ -51,8 +51,12 @@ bench: $(STAMP) ## measure the engine, and Kafka topic to topic, beside the loop
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python -m benchmarks.kafka
 
+docs: $(STAMP) ## build the documentation into site/, where any warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documentation is in site/index.html."
+
 clean: ## remove what was made, the state of the demo too
-	rm -rf $(VENV) .demo .slip dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo .slip site dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The first Python that is new enough and can make environments, unless PYTHON= names one.
 $(STAMP): requirements-dev.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
