@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-ROWS = 12_000
+ROWS = 8_000
 DEADLINE = 60.0
 
 APP = """
@@ -69,7 +69,7 @@ def run_killing_it(directory: Path, effect: str) -> Counter[int]:
     (directory / "app.py").write_text(APP.replace("{EFFECT}", effect))
     command = [sys.executable, "app.py"]
     chance = random.Random(7)
-    for _ in range(5):
+    for _ in range(4):
         app = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, text=True)
         assert app.stdout is not None
         app.stdout.readline()
