@@ -33,8 +33,9 @@ from slipcore.config import Config
 from slipcore.interfaces import Probed, Probing, Secret, SlipError
 from slipcore.settings import MASK, Setting, mask
 
-SHARE: Final = 0.9
-"""Of the deadline, in which a backend has to say itself why there is no answer."""
+RESERVE: Final = 2.0
+"""Seconds of the deadline that are left for imports, half of it at the most: before them a backend
+has to say itself why there is no answer."""
 
 INDENT: Final = "  "
 
@@ -174,9 +175,10 @@ def _ask(one: _Asked, app: App, timeout: float) -> tuple[Probed | str | None, fl
     """What it says, or why it says nothing, or None where it can't be asked; and the seconds."""
     began = time.monotonic()
     answer: Probed | str | None
+    patience = timeout - min(RESERVE, timeout / 2)
     try:
         if isinstance(one.options, Probing):
-            answer = asyncio.run(one.options.probe(one.names, app.scope, timeout * SHARE))
+            answer = asyncio.run(one.options.probe(one.names, app.scope, patience))
         elif not getattr(one.options, "outlives_process", True):
             answer = Probed("in memory, as long as the process lives")
         else:
