@@ -27,6 +27,7 @@ Arg = bytes | str | int | float
 _SAY_EVERY: Final = 3.0
 _LONGEST_PAUSE: Final = 1.0
 _SETTLE_SECONDS: Final = 1.0
+_ABORTED: Final = "the client was closed"
 
 
 class Patience:
@@ -155,6 +156,7 @@ class BlockingClient:
         self.target = target_of(settings)
         self._redis: Any = None
         self._closing: list[Any] = []
+        self._is_aborted = False
 
     @property
     def address(self) -> str:
@@ -162,6 +164,8 @@ class BlockingClient:
 
     def execute(self, *words: Arg) -> Any:
         """What the server answers to one command."""
+        if self._is_aborted:
+            raise RedisConnectionError(_ABORTED)
         try:
             if self._redis is None:
                 self._redis, self._closing = self.target.blocking_client()
@@ -183,10 +187,15 @@ class BlockingClient:
             try:
                 return call()
             except FAILURES as error:
-                pause = patience.next(error)
+                pause = None if self._is_aborted else patience.next(error)
                 if pause is None:
                     raise
             sleep(pause)
+
+    def abort(self) -> None:
+        """Let all commands fail at once, those that are under way too. Any thread may call it."""
+        self._is_aborted = True
+        self.close()
 
     def close(self) -> None:
         """Let go of all connections. May be called twice."""
