@@ -60,7 +60,9 @@ class GroupContract(TopicSuite):
     def test_a_group_may_start_with_the_latest(
         self, make_topic: MakeTopic, name: str, group: str
     ) -> None:
-        """With `auto_offset_reset="latest"` a group reads what arrives after it has joined."""
+        """With `auto_offset_reset="latest"` a group reads what arrives after it has joined, and
+        reads it again as long as it is not committed.
+        """
 
         async def scenario() -> None:
             async with make_topic(name, group, 1) as sender:
@@ -69,6 +71,9 @@ class GroupContract(TopicSuite):
                 async with self.reader(topic) as reader:
                     await reader.joined()
                     await send(sender, Out(b"new"))
+                    assert await reader.values(1) == [b"new"]
+                topic = make_topic(name, group, 1, auto_offset_reset="latest")
+                async with self.reader(topic) as reader:
                     assert await reader.values(1) == [b"new"]
 
         self.run(scenario())

@@ -410,22 +410,6 @@ def test_who_waits_for_room_takes_no_failure_away(redis: Redis, make_topic: Make
     run(scenario())
 
 
-def test_the_latest_is_where_a_group_came_to_it(redis: Redis, make_topic: MakeTopic) -> None:
-    """What arrived after a group began with the latest, and is not finished, comes again."""
-
-    async def scenario() -> None:
-        async with make_topic(redis.url) as sender:
-            await send(sender, Out(b"old"))
-            async with Reader(make_topic(redis.url, auto_offset_reset="latest")) as reader:
-                await reader.joined()
-                await send(sender, *numbered(0, 3))
-                assert await reader.values(3) == numbers(3)
-            async with Reader(make_topic(redis.url, auto_offset_reset="latest")) as reader:
-                assert await reader.values(3) == numbers(3)
-
-    run(scenario())
-
-
 def test_ids_beyond_an_offset(redis: Redis, make_topic: MakeTopic) -> None:
     """A second number over 2**20 is left behind in writing, and refused in reading."""
 
