@@ -69,7 +69,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._consumer: AIOKafkaConsumer | None = None
         self._subscribed: dict[str, Reader] = {}
         self._starting = asyncio.Lock()
-        self._commits: set[asyncio.Task[None]] = set()
+        self._commits: set[asyncio.Task[bool]] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._rebalancing_since = monotonic()
@@ -299,8 +299,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         with translated(SourceError, f"{doing} the consumer group {self.group}"):
             return answer.result()
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Store the offsets that the group goes on at.
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Store the offsets that the group goes on at, and say whether they are stored.
 
         A rebalance that has begun meanwhile has taken the partitions: nothing is stored then.
 
@@ -315,16 +315,17 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             await asyncio.wait((task,))
         finally:
             task.cancel()
-        with suppress(asyncio.CancelledError):  # it had become too late
-            task.result()
+        return not task.cancelled() and task.result()
 
-    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         try:
             await self._request(lambda: self.consumer.commit(dict(offsets)), "commit to")
         except SourceError as error:
             if not isinstance(error.__cause__, (CommitFailedError, IllegalStateError)):
                 raise
             logger.info("%s; the records come again to who has their partitions now.", error)
+            return False
+        return True
 
     async def _drop_commits(self) -> None:
         """A commit that is under way would be sent in the name of the next generation."""
