@@ -216,6 +216,7 @@ STARTING = """
     import ctypes
     import time
     from asyncio import Event
+    from threading import Timer
 
     from slipcore import App, ISource
 
@@ -251,7 +252,7 @@ STARTING = """
     def stay():
         libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
         libc.pthread_mutex_lock(mutex)
-        print("waiting", flush=True)
+        Timer(0.5, lambda: print("waiting", flush=True)).start()
         libc.pthread_mutex_lock(mutex)
 """
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -286,6 +288,32 @@ def test_a_plain_client_of_a_tls_port(secure: Proxy, said_at_once: SaidAtOnce, k
         f"{secure.address} (master main)" if service else secure.address,
         "it speaks TLS; write rediss for redis in url",
     )
+
+
+def test_a_port_of_something_else(said_at_once: SaidAtOnce) -> None:
+    """What answers in no way that Redis does is no Redis."""
+    with socket.create_server((HOST, 0)) as listening:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(64)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        address = f"{HOST}:{listening.getsockname()[1]}"
+        try:
+            said_at_once(
+                f"redis://{address}",
+                address,
+                "it is no Redis; set the host and the port in url right",
+            )
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            answering.join()
 
 
 def test_a_cluster_that_is_a_server(redis: Redis, said_at_once: SaidAtOnce) -> None:

@@ -10,6 +10,7 @@ from redis.exceptions import (
     AskError,
     AuthenticationError,
     ClusterDownError,
+    InvalidResponse,
     MovedError,
     NoPermissionError,
     ReadOnlyError,
@@ -94,6 +95,8 @@ def _other_kind(error: BaseException) -> str | None:
     said = str(error)
     if _NO_CLUSTER in said:
         return "it is a single server and no cluster; write redis:// for redis+cluster:// in url"
+    if isinstance(error, InvalidResponse):
+        return "it is no Redis; set the host and the port in url right"
     if isinstance(error, MovedError | AskError):
         return "it is a node of a cluster; write redis+cluster:// for redis:// in url"
     if isinstance(error, MasterNotFoundError | AsyncMasterNotFoundError):
