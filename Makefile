@@ -5,6 +5,8 @@ STAMP := $(VENV)/.installed
 FLIGHTS ?=
 BACKEND ?=
 DEMO := $(BIN)/python -m examples.flights
+# Tests mostly wait, and those of one file share what they start.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: help test test-offline mutate kafka redis demo demo-clean fmt lint type bench docs clean
@@ -14,7 +16,8 @@ help: ## list all of this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: lint type ## lint, check types, and run the tests, on a real Kafka and Redis too
-	$(BIN)/python -m pytest
+	@$(BIN)/python -m tests.servers fetch
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-offline: lint type ## the same without the tests that need servers; it says how many
 	$(BIN)/python -m pytest --offline

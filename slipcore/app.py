@@ -24,7 +24,7 @@ from slipcore.choice import choose
 from slipcore.config import Config, Setting, mask
 from slipcore.engine.bindings import Binding, Handler, Pipe, Step, check_sinks
 from slipcore.engine.runner import Limits, Runner
-from slipcore.engine.signals import orderly_stop_on_signals
+from slipcore.engine.signals import Interrupted, interruptible, orderly_stop_on_signals
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import ConfigError, ICheckpointStore, ISink, ISource, SlipError
 from slipcore.plan import Plan, make_plan
@@ -82,6 +82,7 @@ class App:
         self._paused: list[Any] = []
         self._wiring: Wiring | None = None
         self._running: asyncio.Task[None] | None = None
+        self._starting: asyncio.Timeout | None = None
         if (prepare := PREPARE.get()) is not None:
             prepare(self)
 
@@ -206,7 +207,8 @@ class App:
         """Run all bindings until their sources end, one fails, or a stop is asked for.
 
         SIGTERM and SIGINT stop in order where this is the main thread and nobody else handles
-        them; a second one stops at once.
+        them; a second one stops at once. During the start the first one gives up what is waited
+        for.
 
         Args:
             kwargs: supplied to handlers by name.
@@ -217,7 +219,12 @@ class App:
             DeadlineError: stopped with unfinished work.
         """
         with orderly_stop_on_signals(self._signalled):
-            await self.serve(**kwargs)
+            try:
+                with interruptible():
+                    wiring = self._wire(kwargs)
+                await self._run(wiring)
+            except Interrupted:
+                self._wiring = None  # the call that was given up may have been its making
 
     async def serve(self, **kwargs: Any) -> None:
         """`stream()` for who sees to signals: they are left as they are."""
@@ -231,6 +238,8 @@ class App:
     def _signalled(self) -> None:
         if self._wiring is not None:
             self._wiring.runner.signal()
+        if self._starting is not None and not self._starting.expired():
+            self._starting.reschedule(asyncio.get_running_loop().time())
 
     async def __aenter__(self) -> App:
         wiring = self._wire({})
@@ -256,8 +265,7 @@ class App:
 
     async def _run(self, wiring: Wiring) -> None:
         try:
-            for hook in self._start_hooks:
-                await _call(hook)
+            await self._call_start_hooks()
             paused, self._paused = self._paused, []
             for source in paused:
                 self.pause(source)
@@ -265,6 +273,21 @@ class App:
         finally:
             self._wiring = None
             await self._exit()
+
+    async def _call_start_hooks(self) -> None:
+        try:
+            async with asyncio.timeout(None) as self._starting:
+                for hook in self._start_hooks:
+                    with interruptible():
+                        answer = hook()
+                    if hasattr(answer, "__await__"):
+                        await answer
+        except TimeoutError:
+            if self._starting is not None and self._starting.expired():
+                raise Interrupted from None
+            raise
+        finally:
+            self._starting = None
 
     async def _exit(self) -> None:
         for hook in self.exit_hooks:

@@ -212,6 +212,88 @@ def test_a_second_signal_stops_now(start_slip: Start, write: Write) -> None:
     assert time.monotonic() - began < 5
 
 
+STARTING = """
+    import ctypes
+    import time
+    from asyncio import Event
+    from threading import Timer
+
+    from slipcore import App, ISource
+
+    app = App("starting")
+
+    class Server(ISource):
+        async def open(self):
+            print("waiting", flush=True)
+            await Event().wait()
+
+        async def read(self, max_records):
+            return ()
+
+        async def close(self):
+            print("closed", flush=True)
+
+    @app.handle(Server())
+    def take(record):
+        pass
+
+    @app.on_exit
+    def bye():
+        print("bye", flush=True)
+
+    def block():
+        print("waiting", flush=True)
+        time.sleep(60)
+
+    async def hang():
+        print("waiting", flush=True)
+        await Event().wait()
+
+    def stay():
+        libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+        libc.pthread_mutex_lock(mutex)
+        Timer(0.5, lambda: print("waiting", flush=True)).start()
+        libc.pthread_mutex_lock(mutex)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("more", "let_go"),
+    [("", "closed\nbye\n"), ("app.on_start(block)", "bye\n"), ("app.on_start(hang)", "bye\n")],
+    ids=["source", "sync hook", "async hook"],
+)
+def test_a_signal_ends_a_start_that_waits(
+    start_slip: Start, number: signal.Signals, more: str, let_go: str, write: Write
+) -> None:
+    """It does not wait for the deadline of the start: all is let go and the exit code is 0."""
+    write("starting.py", STARTING, more)
+    process = start_slip("run", "starting.py")
+    assert read_line(process) == "waiting"
+    began = time.monotonic()
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=DEADLINE)
+    assert time.monotonic() - began < 2
+    assert (process.returncode, stdout) == (0, let_go)
+    assert "Ended in order after " in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_second_signal_ends_a_start_that_no_signal_reaches(
+    start_slip: Start, write: Write
+) -> None:
+    """A call into C that does not return is given up with the process."""
+    write("starting.py", STARTING, "app.on_start(stay)")
+    process = start_slip("run", "starting.py", "-q")
+    assert read_line(process) == "waiting"
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130
+
+
 def test_a_deadline_that_passes_ends_with_3(start_slip: Start, write: Write) -> None:
     """A handler that does not come to its end in time is given up: exit code 3."""
     write("slow.py", Path("waiting.py"), replace={"Limits()": "Limits(stop=0.3, close=0.3)"})

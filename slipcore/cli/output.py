@@ -47,7 +47,7 @@ class PlainReport:
     def ended(self, seconds: float, handled: Mapping[str, int]) -> None:
         if self._quiet:
             return
-        counts = ", ".join(f"{name} {count:,}" for name, count in handled.items())
+        counts = ", ".join(f"{name} {count:,}" for name, count in handled.items()) or "none"
         click.echo(f"Ended in order after {seconds:.1f} s; records handled: {counts}.", err=True)
 
     def failed(self, failure: Failure) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from slipcore.engine.delivery import Lane, flush_all
 from slipcore.engine.policies import place
+from slipcore.engine.signals import Interrupted
 from slipcore.engine.state import StateWriter
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import ConnectError, DeadlineError, ISink
@@ -108,9 +109,9 @@ class Runner:
         opened: list[ISink | PausableStream] = []
         late: DeadlineError | None = None
         try:
-            await self._open(opened)
-            await self._read()
-            late = await self._drain()
+            if await self._open(opened):
+                await self._read()
+                late = await self._drain()
         except Exception as error:
             self.fail(error)
         finally:
@@ -126,19 +127,11 @@ class Runner:
         if late is not None:
             raise late
 
-    async def _open(self, opened: list[ISink | PausableStream]) -> None:
-        everything: list[ISink | PausableStream] = [*self._sinks, *self.streams]
-        opened.extend(everything)
-        deadline = asyncio.get_running_loop().time() + self._limits.start
-        for thing in everything:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await thing.open()
-            except TimeoutError as error:
-                raise ConnectError(
-                    f"{thing!r} did not open within {self._limits.start:g} s; see that what it "
-                    "connects to is there, or allow more: Limits(start=...)."
-                ) from error
+    async def _open(self, opened: list[ISink | PausableStream]) -> bool:
+        """Open and position everything; whether it was open before a stop was asked for."""
+        opened.extend((*self._sinks, *self.streams))
+        if not await self._unless_stopped(self._open_each(opened)):
+            return False
         self._spawn(self._writer.run())
         for lane in self.lanes:
             self._spawn(lane.flush_forever())
@@ -158,6 +151,47 @@ class Runner:
                 ", ".join(late),
                 self._limits.start,
             )
+        return True
+
+    async def _open_each(self, things: Iterable[ISink | PausableStream]) -> None:
+        deadline = asyncio.get_running_loop().time() + self._limits.start
+        for thing in things:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await thing.open()
+            except TimeoutError as error:
+                raise ConnectError(
+                    f"{thing!r} did not open within {self._limits.start:g} s; see that what it "
+                    "connects to is there, or allow more: Limits(start=...)."
+                ) from error
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the work was done before a stop was asked for, which cuts it short."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            cut = not task.done()
+            if cut:
+                await self._cut(task)
+        if not cut:
+            task.result()
+        return not cut
+
+    async def _cut(self, task: asyncio.Task[None]) -> None:
+        """Cancel a task, and wait for its end until a deadline or a second signal."""
+        task.cancel()
+        now = asyncio.ensure_future(self._now.wait())
+        await asyncio.wait(
+            [task, now], timeout=self._limits.close, return_when=asyncio.FIRST_COMPLETED
+        )
+        now.cancel()
+        if not task.done():
+            logger.warning("Something that was being opened goes on after the stop.")
+        elif not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("Failed when it was stopped: %s", error)
 
     async def _wait_all(
         self, tasks: list[asyncio.Task[Any]], unless: asyncio.Task[Any], timeout: float
@@ -177,7 +211,10 @@ class Runner:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not isinstance(error, Interrupted):  # that comes with a stop
             self.fail(error)
 
     async def _read(self) -> None:

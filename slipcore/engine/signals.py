@@ -3,38 +3,119 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
-from typing import Any
+from typing import Any, Final
+
+_NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_GRACE_SECONDS: Final = 1.0
+"""How long a call that blocks may go on after the second signal, before the process is ended."""
+
+
+class Interrupted(BaseException):
+    """A signal to stop came during a call that blocks the loop; the call was given up.
+
+    It is no Exception, so that nothing takes it for a failure of the call, and no
+    KeyboardInterrupt, which would leave the loop from within a task.
+    """
 
 
 @contextmanager
 def orderly_stop_on_signals(signalled: Callable[[], None]) -> Iterator[None]:
-    """Call `signalled` at each signal, and restore what was there.
+    """Have the loop call `signalled` at each signal, and restore what was there.
 
     Handlers are installed in the main thread only, and only over the defaults.
     """
+    signals = _Signals(asyncio.get_running_loop(), signalled)
     installed: list[tuple[signal.Signals, Any]] = []
-    loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _NUMBERS:
             before = signal.getsignal(number)
-            if not _is_default(before):
-                continue
-            try:
-                loop.add_signal_handler(number, signalled)
-            except (NotImplementedError, RuntimeError):
-                continue  # this loop has no signals
-            installed.append((number, before))
+            if _is_default(before):
+                signal.signal(number, signals.came)
+                installed.append((number, before))
+    token = _signals.set(signals if installed else None)
     try:
         yield
     finally:
+        _signals.reset(token)
         for number, before in installed:
-            loop.remove_signal_handler(number)
             signal.signal(number, before)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a signal end the call in the block, which blocks the loop and may wait for a server.
+
+    A call that goes on all the same ends with the process, soon after the second signal.
+
+    Raises:
+        Interrupted: a signal came, and `orderly_stop_on_signals` is in force.
+    """
+    signals = _signals.get()
+    if signals is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with signals.interrupting():
+        yield
+
+
+class _Signals:
+    """What is done about signals while a run lasts."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, signalled: Callable[[], None]) -> None:
+        self._loop = loop
+        self._signalled = signalled
+        self._interrupting = False
+
+    def came(self, number: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._signalled)
+        if self._interrupting:
+            raise Interrupted
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        # The interpreter runs no handler before a call into C has returned, and the resolver of
+        # host names does not return for a signal. The system tells a socket at once.
+        told, tells = socket.socketpair()
+        tells.setblocking(False)
+        before = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+        over = threading.Event()
+        watching = threading.Thread(
+            target=_end_at_second, args=(told, over), name="slip-signals", daemon=True
+        )
+        watching.start()
+        try:
+            self._interrupting = True
+            yield
+        finally:
+            self._interrupting = False
+            over.set()
+            signal.set_wakeup_fd(before)
+            tells.close()
+            watching.join()
+
+
+_signals: ContextVar[_Signals | None] = ContextVar("signals", default=None)
+
+
+def _end_at_second(told: socket.socket, over: threading.Event) -> None:
+    with told:
+        came = 0
+        while came < 2:
+            number = told.recv(1)
+            if not number:
+                return
+            came += number[0] in _NUMBERS
+        if not over.wait(_GRACE_SECONDS):
+            os._exit(128 + number[0])  # as a shell says of a process that the signal ended
 
 
 def _is_default(handler: Callable[[int, FrameType | None], Any] | int | None) -> bool:

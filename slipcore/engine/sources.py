@@ -12,6 +12,7 @@ import msgspec
 
 from slipcore.engine.decoding import BatchDecoder
 from slipcore.engine.delivery import Generation, Lane, committable
+from slipcore.engine.signals import interruptible
 from slipcore.engine.state import CURRENT
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import (
@@ -446,7 +447,8 @@ class SourceStream(PausableStream):
         """The positions of a source that keeps none of its own."""
         if not self._saves_positions or self._store is None:
             return {}
-        state = self._store().load(f"positions/{self.name}")
+        with interruptible():
+            state = self._store().load(f"positions/{self.name}")
         return msgspec.msgpack.decode(state, type=dict[int, int]) if state is not None else {}
 
 

@@ -154,7 +154,9 @@ class TopicContract(SourceContract, SinkContract):
     def test_a_group_may_start_with_the_latest(
         self, make_topic: MakeTopic, name: str, group: str
     ) -> None:
-        """With `auto_offset_reset="latest"` a group reads what arrives after it has joined."""
+        """With `auto_offset_reset="latest"` a group reads what arrives after it has joined, and
+        reads it again as long as it is not committed.
+        """
 
         async def scenario() -> None:
             async with make_topic(name, group, 1) as sender:
@@ -163,6 +165,9 @@ class TopicContract(SourceContract, SinkContract):
                 async with Reader(topic, patience=self.patience) as reader:
                     await reader.joined()
                     await send(sender, Out(b"new"))
+                    assert await reader.values(1) == [b"new"]
+                topic = make_topic(name, group, 1, auto_offset_reset="latest")
+                async with Reader(topic, patience=self.patience) as reader:
                     assert await reader.values(1) == [b"new"]
 
         self.run(scenario())

@@ -224,7 +224,9 @@ def test_a_busy_member_stays(scope: LocalScope) -> None:
     assert seen == [set()]
 
 
-@pytest.mark.parametrize("beat", [struct.pack("<d", time.monotonic() + 1000), b""])
+@pytest.mark.parametrize(
+    "beat", [struct.pack("<d", time.monotonic() + 1000), b""], ids=["of the future", "none"]
+)
 def test_a_heartbeat_that_can_not_be(scope: LocalScope, beat: bytes) -> None:
     """A heartbeat of the future, or none, is not one of a live member: others take over.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -29,6 +32,19 @@ APP = """
     @handle(orders)
     async def count(record: Record):
         await counts.aset("n", await counts.aget("n", 0) + 1)
+"""
+SEEKING = """
+    from slipcore.interfaces import Capability, ISource
+
+    class Lines(ISource):
+        capabilities = frozenset({Capability.SEEK})
+
+        async def read(self, max_records):
+            return ()
+
+    @handle(Lines())
+    def take(record):
+        pass
 """
 HOLDER = """
 from slipcore import Cache
@@ -88,6 +104,44 @@ def test_a_broker_that_is_not_there(refused: Callable[[str, int], str]) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     sentence = refused(kafka_at(address), 1)
     assert sentence.startswith(f"no Kafka answers at {address} within 2 s: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param('topic = "kafka"', id="Kafka topic"),
+        pytest.param('topic = "redis"', id="Redis topic"),
+        pytest.param('topic = "memory"\ncache = "redis"', id="Redis cache"),
+        pytest.param('topic = "memory"\ncheckpoint_store = "redis"', id="Redis checkpoints"),
+    ],
+)
+def test_a_signal_while_a_server_is_waited_for(
+    start_slip: Callable[..., subprocess.Popen[str]],
+    write: Write,
+    name: str,
+    settings: str,
+    number: signal.Signals,
+) -> None:
+    """It ends the start at once and in order, whichever way the server is waited for."""
+    port = free_ports(1)[0]
+    write("app.py", APP.format(name=name), SEEKING)
+    write(
+        "slip.toml",
+        f'[defaults]\n{settings}\n[backends.kafka]\nbootstrap_servers = "127.0.0.1:{port}"\n'
+        f'[backends.redis]\nurl = "redis://127.0.0.1:{port}/0"\n',
+    )
+    process = start_slip("run", "app.py")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("WARNING slip_"):
+            break
+    began = time.monotonic()
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=20)
+    assert time.monotonic() - began < 2
+    assert process.returncode == 0
+    assert re.fullmatch(r"(WARNING slip_.*\n)*Ended in order after .*\n", stderr)
 
 
 @pytest.mark.parametrize(

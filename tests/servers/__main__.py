@@ -1,6 +1,7 @@
 """Start a server for a person: `python -m tests.servers kafka`, or `redis`; Ctrl-C ends it.
 
-With a command behind it the server lives as long as that one, whose topics are on it.
+With a command behind it the server lives as long as that one, whose topics are on it. With `fetch`
+nothing is started: what a server is made of is fetched, while somebody can see the progress.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from types import FrameType
 
 from tests.servers.downloads import KAFKA
-from tests.servers.kafka import Kafka
+from tests.servers.kafka import Kafka, prepare
 from tests.servers.process import Server, ServerError, is_free
 from tests.servers.redis import Redis
 
@@ -45,6 +46,8 @@ END = "Ctrl-C ends it, and what it holds is gone then."
 def main(words: list[str]) -> int:
     """Run the server that the first word names until it is interrupted or ends by itself."""
     name, *command = words or [""]
+    if name == "fetch":
+        return _fetch()
     if name not in ("kafka", "redis"):
         print("Name the server to start: python -m tests.servers kafka, or redis.", file=sys.stderr)
         return 2
@@ -60,6 +63,15 @@ def main(words: list[str]) -> int:
     except ServerError as error:
         print(error, file=sys.stderr)
     return 1
+
+
+def _fetch() -> int:
+    try:
+        prepare()
+    except ServerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _wait(name: str, server: Server) -> int:

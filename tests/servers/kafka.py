@@ -168,6 +168,15 @@ def coordinates(address: str) -> bool:
     return len(answer) == 10 and struct.unpack(">iih", answer)[2] == 0
 
 
+def prepare() -> None:
+    """Have at hand what a broker is made of.
+
+    Raises:
+        ServerError: it can't be had.
+    """
+    _template()
+
+
 def _java() -> list[str]:
     """Java with Kafka's classes: the one of the system if it is new enough, else the wheel's."""
     found = shutil.which("java")

@@ -11,6 +11,7 @@ from slip_kafka.settings import KafkaTopicOptions
 from slip_kafka.topic import KafkaTopic
 
 from slipcore.testing import LocalScope
+from slipcore.testing.reader import unique
 from tests.servers.kafka import Kafka
 
 QUICK = {"session_timeout_ms": 6000, "heartbeat_interval_ms": 100, "rebalance_timeout_ms": 10_000}
@@ -23,6 +24,18 @@ def scope(tmp_path: Path) -> Iterator[LocalScope]:
     scope = LocalScope("tests", tmp_path)
     yield scope
     scope.close()
+
+
+@pytest.fixture
+def name() -> str:
+    """The name of a topic that is not there yet."""
+    return unique("topic")
+
+
+@pytest.fixture
+def group() -> str:
+    """The name of a consumer group that has read nothing yet."""
+    return unique("group")
 
 
 def topics(kafka: Kafka, scope: LocalScope) -> Callable[..., KafkaTopic]:

@@ -16,26 +16,10 @@ from slip_kafka.topic import KafkaTopic
 
 from slipcore.interfaces import ConnectError, Out, SourceError
 from slipcore.testing import MakeTopic, Reader
-from slipcore.testing.reader import numbered, send, unique
+from slipcore.testing.reader import numbered, send
 from tests.servers.kafka import Kafka
 
-
-def run(work: Any, seconds: float = 60) -> Any:
-    async def within() -> Any:
-        async with asyncio.timeout(seconds):
-            return await work
-
-    return asyncio.run(within())
-
-
-@pytest.fixture
-def name() -> str:
-    return unique("topic")
-
-
-@pytest.fixture
-def group() -> str:
-    return unique("group")
+from .plain import run
 
 
 def inside(reader: Reader) -> Any:
@@ -213,13 +197,14 @@ def test_a_commit_that_is_under_way_does_not_outlive_its_generation(
     run(scenario())
 
 
+@pytest.mark.parametrize("instance_id", [None, "a"], ids=["dynamic", "static"])
 def test_a_member_that_was_expelled_is_told_so(
-    make_topic: MakeTopic, name: str, group: str, caplog: pytest.LogCaptureFixture
+    instance_id: str | None, make_topic: MakeTopic, name: str, group: str
 ) -> None:
     """A loop that stood still for longer than the session has lost its partitions."""
 
     async def scenario() -> None:
-        async with Reader(make_topic(name, group, 1)) as reader:
+        async with Reader(make_topic(name, group, 1, group_instance_id=instance_id)) as reader:
             await reader.holds({0})
             await send(reader.topic, *numbered(0, 3))
             first = await reader.read(2)
@@ -231,43 +216,6 @@ def test_a_member_that_was_expelled_is_told_so(
             await reader.until(lambda it: it.held == {0} and len(it.assignments) > 2)
             assert reader.assignments[-1].added == {0: first[0].offset}
             assert await reader.values(2) == [b"1", b"2"]
-
-    run(scenario())
-
-
-def test_a_static_member_comes_back_to_what_it_had(
-    make_topic: MakeTopic, name: str, group: str
-) -> None:
-    """Its restart, within the session, disturbs no other member."""
-
-    async def scenario() -> None:
-        async with Reader(make_topic(name, group, 2, group_instance_id="a")) as one:
-            await one.holds({0, 1})
-            async with Reader(make_topic(name, group, 2, group_instance_id="b")) as two:
-                await two.until(lambda reader: len(reader.held) == 1)
-                await one.until(lambda reader: len(reader.held) == 1)
-            seen = len(one.assignments)
-            async with Reader(make_topic(name, group, 2, group_instance_id="b")) as again:
-                await again.holds({0, 1} - one.held)
-                await asyncio.sleep(0.5)
-                assert len(one.assignments) == seen
-
-    run(scenario())
-
-
-def test_two_members_with_one_static_id(make_topic: MakeTopic, name: str, group: str) -> None:
-    """The later one has the place; the former stops, and says which id is given twice."""
-
-    async def scenario() -> None:
-        with pytest.raises(SourceError, match='group_instance_id "till-1"'):
-            async with Reader(make_topic(name, group, 1, group_instance_id="till-1")) as one:
-                await one.holds({0})
-                async with Reader(make_topic(name, group, 1, group_instance_id="till-1")) as two:
-                    await two.holds({0})
-                    with pytest.raises(SourceError, match='group_instance_id "till-1"'):
-                        await one.topic.read(1)
-                    await send(two.topic, Out(b"v"))
-                    assert await two.values(1) == [b"v"]
 
     run(scenario())
 

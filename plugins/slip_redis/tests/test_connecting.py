@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import trustme
@@ -99,7 +101,7 @@ def test_a_server_that_does_not_come_is_named(make_topic: MakeTopic, make_store:
     """After `connect_timeout` a ConnectError says where nothing was, and what to do."""
     (port,) = free_ports(1)
     url = f"redis://:{PASSWORD}@{HOST}:{port}/0"
-    said = f"on Redis at {HOST}:{port}: it can't be reached .*; start it, set url right"
+    said = f"on Redis at {HOST}:{port}: it can't be reached .*; start it, or set url right"
     began = time.monotonic()
     with pytest.raises(ConnectError, match=f"can't open the topic .* {said}") as refused:
         run(use(make_topic(url, connect_timeout=0.3)))
@@ -244,15 +246,123 @@ def test_tls(
     assert time.monotonic() - began < 5
 
 
-def test_tls_to_a_plain_port_and_the_other_way_round(
-    redis: Redis, secure: Proxy, make_topic: MakeTopic
-) -> None:
-    """The message names the other scheme."""
-    with pytest.raises(ConnectError, match=r"and speaks TLS if url says rediss://"):
-        run(use(make_topic(f"rediss://{redis.address}/0", connect_timeout=0.5, socket_timeout=0.5)))
-    with pytest.raises(ConnectError, match=r"write rediss:// if it expects TLS"):
-        url = f"redis://{secure.address}/0"
-        run(use(make_topic(url, connect_timeout=0.5, socket_timeout=0.5)))
+@pytest.fixture
+def said_at_once(make_topic: MakeTopic, make_store: MakeStore) -> Callable[[str, str, str], None]:
+    """See that a topic and a state are refused long before `connect_timeout`, and how."""
+
+    def check(url: str, address: str, reason: str) -> None:
+        uses: list[Callable[[], object]] = [
+            lambda: run(use(make_topic(url))),
+            lambda: make_store(url).attach("a"),
+        ]
+        for use_it in uses:
+            began = time.monotonic()
+            with pytest.raises(ConnectError) as refused:
+                use_it()
+            assert time.monotonic() - began < 3
+            assert str(refused.value).endswith(f" on Redis at {address}: {reason}")
+
+    return check
+
+
+SaidAtOnce: TypeAlias = Callable[[str, str, str], None]
+
+
+@pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
+def test_tls_to_a_plain_port(redis: Redis, said_at_once: SaidAtOnce, kind: str) -> None:
+    """The message names the other scheme, whatever the server is said to be."""
+    service = "/main" if kind == "+sentinel" else ""
+    said_at_once(
+        f"rediss{kind}://{redis.address}{service}",
+        f"{redis.address} (master main)" if service else redis.address,
+        "it does not speak TLS there; write redis for rediss in url, or name its TLS port",
+    )
+
+
+@pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
+def test_a_plain_client_of_a_tls_port(secure: Proxy, said_at_once: SaidAtOnce, kind: str) -> None:
+    """The message names the other scheme, whatever the server is said to be."""
+    service = "/main" if kind == "+sentinel" else ""
+    said_at_once(
+        f"redis{kind}://{secure.address}{service}",
+        f"{secure.address} (master main)" if service else secure.address,
+        "it speaks TLS; write rediss for redis in url",
+    )
+
+
+def test_a_port_of_something_else(said_at_once: SaidAtOnce) -> None:
+    """What answers in no way that Redis does is no Redis."""
+    with socket.create_server((HOST, 0)) as listening:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(64)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        address = f"{HOST}:{listening.getsockname()[1]}"
+        try:
+            said_at_once(
+                f"redis://{address}",
+                address,
+                "it is no Redis; set the host and the port in url right",
+            )
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            answering.join()
+
+
+def test_a_cluster_that_is_a_server(redis: Redis, said_at_once: SaidAtOnce) -> None:
+    """A server that is no node of a cluster will not become one."""
+    said_at_once(
+        f"redis+cluster://{redis.address}",
+        redis.address,
+        "it is a single server and no cluster; write redis:// for redis+cluster:// in url",
+    )
+
+
+def test_a_sentinel_that_is_a_server(redis: Redis, said_at_once: SaidAtOnce) -> None:
+    """The message says what is there, and both ways out."""
+    said_at_once(
+        f"redis+sentinel://{redis.address}/main",
+        f"{redis.address} (master main)",
+        "it is a server and no sentinel; write redis:// for redis+sentinel:// and leave the "
+        "master's name out, or name a sentinel's port, by default 26379",
+    )
+
+
+@pytest.mark.servers("redis")
+def test_a_server_that_is_a_sentinel(make_topic: MakeTopic, said_at_once: SaidAtOnce) -> None:
+    """It takes no commands but its own; and it knows the masters that it was told of."""
+    with RedisSentinel() as watched:
+        said_at_once(
+            f"redis://{watched.address}",
+            watched.address,
+            "it does not know the command EVALSHA; name a server of Redis 6.2 or newer, and for a "
+            "sentinel write redis+sentinel://host:26379/mymaster in url",
+        )
+        url = f"redis+sentinel://{watched.address}/other"
+        with pytest.raises(ConnectError, match="sentinels know no master of this name that runs"):
+            run(use(make_topic(url, connect_timeout=0.3)))
+
+
+@pytest.mark.servers("redis")
+def test_a_server_that_is_a_node(make_store: MakeStore) -> None:
+    """Two of three nodes do not have the keys; they are known to be nodes."""
+    refused = []
+    with RedisCluster() as cluster:
+        for address in cluster.addresses:
+            try:
+                make_store(f"redis://{address}").attach("a")
+            except ConnectError as error:
+                refused.append(str(error).partition(address)[2])
+    assert (
+        refused == [": it is a node of a cluster; write redis+cluster:// for redis:// in url"] * 2
+    )
 
 
 @pytest.mark.servers("redis")

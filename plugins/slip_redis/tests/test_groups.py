@@ -147,6 +147,32 @@ def test_an_instance_that_died_comes_again(
     assert "waiting whether it lives" in caplog.text
 
 
+def test_an_instance_that_wakes_up_takes_nothing(redis: Redis, make_topic: MakeTopic) -> None:
+    """What a former process of an instance is handed before it knows, its successor takes back."""
+
+    async def scenario() -> None:
+        settings = {"group_instance_id": "one", "session_timeout": 0.3}
+        former = make_topic(redis.url, **settings)
+        async with Reader(former) as asleep:
+            await asleep.joined()
+            assert former._member is not None
+            assert former._reader is not None
+            assert former._member._heart is not None
+            former._member._heart.stop()
+            assert asleep._follower is not None
+            asleep._follower.cancel()
+            await asyncio.sleep(0.4)
+            async with Reader(make_topic(redis.url, **settings)) as successor:
+                await successor.joined()
+                async with make_topic(redis.url) as sender:
+                    for n in range(20):  # both wait for news at the server
+                        await send(sender, Out(b"%d" % n))
+                        await asyncio.sleep(0.01)
+                assert await successor.values(20) == numbers(20)
+
+    run(scenario())
+
+
 def test_a_killer_is_moved_and_nothing_else(
     redis: Redis, make_topic: MakeTopic, caplog: pytest.LogCaptureFixture
 ) -> None:

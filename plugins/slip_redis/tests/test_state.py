@@ -234,3 +234,36 @@ def _fall_silent(claims: Claims) -> None:
     claims._over.set()
     assert claims._renewing is not None
     claims._renewing.join()
+
+
+def test_closing_while_the_server_hangs(redis: Redis, proxy: Proxy, make_store: MakeStore) -> None:
+    """A write that gets no answer holds `close` up for a moment, not for its own deadline."""
+
+    async def scenario() -> None:
+        store = make_store(url_of(proxy))
+        store.attach("a")
+        proxy.hang()
+        writing = asyncio.create_task(store.awrite({"a": {b"k": b"v"}}))
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        store.close()
+        assert time.monotonic() - began < 3
+        with pytest.raises(StateError, match="it is not known whether it was written"):
+            await writing
+
+    asyncio.run(scenario())
+
+
+def test_an_object_that_could_not_say_goodbye_is_waited_for(
+    redis: Redis, proxy: Proxy, make_store: MakeStore
+) -> None:
+    """With the server away at `close` the next object of this process has to wait for the lease."""
+    first = make_store(url_of(proxy), lease=0.5)
+    first.attach("a")
+    proxy.refuse()
+    proxy.cut()
+    first.close()
+    second = make_store(redis.url, lease=0.5)
+    second.attach("a")
+    with pytest.raises(StateInUseError, match="another object of this process"):
+        make_store(redis.url, lease=0.5).attach("a")

@@ -267,6 +267,49 @@ def test_records_trimmed_before_they_were_read_are_missed(
     run(scenario())
 
 
+@pytest.mark.parametrize("settings", [{"max_length": 100}, {"max_age": 0.05}])
+def test_who_has_read_what_is_trimmed_has_missed_nothing(
+    redis: Redis, make_topic: MakeTopic, settings: dict[str, Any]
+) -> None:
+    """A group that stands exactly where the topic was trimmed goes on, also after a restart."""
+
+    async def scenario() -> None:
+        for start in range(0, 400, 100):
+            async with Reader(make_topic(redis.url, **settings)) as reader:
+                await reader.joined()
+                await send(reader.topic, *numbered(start, start + 100))
+                records = await reader.read(100)
+                assert [r.value for r in records] == numbers(start + 100)[start:]
+                await reader.commit(records[-1])
+                await asyncio.sleep(0.1)
+                first = redis.execute("XRANGE", stream(make_topic(redis.url)), "-", "+")[0]
+                assert (first[1]["value"] == "0") == (start == 0)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("settings", [{"max_length": 100}, {"max_age": 0.05}])
+def test_who_has_not_read_what_is_trimmed_has_missed_it(
+    redis: Redis, make_topic: MakeTopic, settings: dict[str, Any]
+) -> None:
+    """A group of which one record was trimmed unread is told so."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(redis.url)) as reader:
+            await send(reader.topic, *numbered(0, 100))
+            records = await reader.read(100)
+            await reader.commit(records[98])
+        async with make_topic(redis.url, **settings) as topic:
+            await asyncio.sleep(0.1)
+            await send(topic, *numbered(100, 200))
+        async with Reader(make_topic(redis.url)) as reader:
+            await reader.joined()
+            with pytest.raises(SourceError, match=f"after offset {records[98].offset}"):
+                await reader.read(1)
+
+    run(scenario())
+
+
 def test_a_topic_keeps_about_as_much_as_it_should(redis: Redis, make_topic: MakeTopic) -> None:
     """`max_length` and `max_age` trim with each flush; without them all is kept."""
 
@@ -294,6 +337,75 @@ def test_a_foreign_entry_is_named(redis: Redis, make_topic: MakeTopic) -> None:
             assert await reader.values(1) == [b"v"]
             with pytest.raises(SourceError, match=f"entry {entry} that is no record"):
                 await reader.read(1)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("instance", [None, "one"])
+def test_a_foreign_entry_that_was_removed_is_passed(
+    redis: Redis, make_topic: MakeTopic, instance: str | None
+) -> None:
+    """Removed as the error says, although it was delivered, it holds nothing up."""
+
+    async def scenario() -> None:
+        settings = {"group_instance_id": instance, "session_timeout": 0.5}
+        async with Reader(make_topic(redis.url, **settings)) as reader:
+            await send(reader.topic, Out(b"1"))
+            await reader.commit(*await reader.read(1))
+            entry = redis.execute("XADD", stream(make_topic(redis.url)), "*", "temperature", "20")
+            with pytest.raises(SourceError):
+                await reader.read(1)
+        redis.execute("XDEL", stream(make_topic(redis.url)), entry)
+        async with Reader(make_topic(redis.url, **settings)) as reader:
+            await send(reader.topic, Out(b"2"))
+            records = await reader.read(1)
+            assert [r.value for r in records] == [b"2"]
+            await reader.commit(records[0])
+            pending = redis.execute("XPENDING", stream(make_topic(redis.url)), reader.topic._group)  # type: ignore[attr-defined]
+            assert pending["pending"] == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Out(b"v", timestamp="2024-01-01"),  # type: ignore[arg-type]
+        Out(b"v", headers={"a": b"1"}),  # type: ignore[arg-type]
+        Out(b"v", headers=(("a", "1"),)),  # type: ignore[arg-type]
+    ],
+)
+def test_an_output_that_can_not_be_written(
+    redis: Redis, make_topic: MakeTopic, output: Out
+) -> None:
+    """It is refused by `send`, and costs the outputs before and after it nothing."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(redis.url)) as reader:
+            reader.topic.send(Out(b"before"))
+            with pytest.raises(SinkError, match="takes headers that are pairs") as refused:
+                reader.topic.send(output)
+            assert refused.value.outputs == (output,)
+            await send(reader.topic, Out(b"after"))
+            assert await reader.values(2) == [b"before", b"after"]
+
+    run(scenario())
+
+
+def test_who_waits_for_room_takes_no_failure_away(redis: Redis, make_topic: MakeTopic) -> None:
+    """What was handed over and is lost is told by `flush`, to all who have handed over."""
+
+    async def scenario() -> None:
+        async with make_topic(redis.url) as topic:
+            redis.execute("SET", stream(topic), "no stream")
+            waiting, sent = None, 0
+            while waiting is None:
+                waiting, sent = topic.send(Out(b"v")), sent + 1
+            with pytest.raises(SinkError, match="another program uses a key"):
+                await waiting
+            with pytest.raises(SinkError, match="another program uses a key") as lost:
+                await topic.flush()
+            assert len(lost.value.outputs) == sent
 
     run(scenario())
 

@@ -220,12 +220,11 @@ class MemoryTopic(ITopic):
             self._next.pop(partition, None)
         for partition, committed in assignment.added.items():
             position = positions.get(partition, committed)
-            if position is not None:
-                self._next[partition] = position + 1
-            elif self._options.auto_offset_reset == "latest":
-                self._next[partition] = len(self._opened().partitions[partition])
-            else:
-                self._next[partition] = 0
+            if position is None and self._options.auto_offset_reset == "latest":
+                position = len(self._opened().partitions[partition]) - 1
+                # What arrives from now on and is not finished is to come again.
+                self._group.commit(self._member, {partition: position}, assignment.epoch)
+            self._next[partition] = 0 if position is None else position + 1
         self._refresh()
 
     def _refresh(self) -> None:

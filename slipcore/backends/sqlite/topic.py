@@ -296,12 +296,27 @@ class SqliteTopic(ITopic):
         if member is None or not member.awaits(assignment):
             return
         self._drop(assignment.removed)
+        found = self._ends_of_new(assignment, positions)
+        if found:  # what arrives from now on and is not finished is to come again
+            await in_thread(member.commit, found, assignment.epoch)
+            positions = {**positions, **found}
         try:
             await in_thread(member.accept, assignment)
         finally:  # a cancelled call has accepted all the same
             if self._member is member and not member.awaits(assignment):
                 self._place_added(assignment, positions)
                 self._refresh()
+
+    def _ends_of_new(self, assignment: Assignment, positions: Positions) -> Positions:
+        """Where partitions start that have no position and are to be read from their end."""
+        if self._options.auto_offset_reset != "latest":
+            return {}
+        ends = self._opened().ends()
+        return {
+            partition: ends[partition] - 1
+            for partition, committed in assignment.added.items()
+            if committed is None and partition not in positions
+        }
 
     def _place_added(self, assignment: Assignment, positions: Positions) -> None:
         if not assignment.added:
@@ -310,12 +325,7 @@ class SqliteTopic(ITopic):
         starts: dict[int, int] = {}
         for partition, committed in assignment.added.items():
             position = positions.get(partition, committed)
-            if position is not None:
-                starts[partition] = position + 1
-            elif self._options.auto_offset_reset == "latest":
-                starts[partition] = ends[partition]
-            else:
-                starts[partition] = 0
+            starts[partition] = 0 if position is None else position + 1
         self._place(starts, ends)
 
     def _place(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:

@@ -42,6 +42,9 @@ WATCH_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 20.0
 """How long a reader may wait for records that the broker has before its consumer is replaced."""
 
+SILENCE: Final = 0.9
+"""Of a session: who was not heard for so long may have lost it for that; clocks differ."""
+
 REJOIN_SECONDS: Final = 0.2
 """A topic that is let go of waits so long for the others to follow before the group is told."""
 
@@ -69,12 +72,11 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._consumer: AIOKafkaConsumer | None = None
         self._subscribed: dict[str, Reader] = {}
         self._starting = asyncio.Lock()
-        self._commits: set[asyncio.Task[None]] = set()
+        self._commits: set[asyncio.Task[bool]] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._rebalancing_since = monotonic()
-        self._awake = monotonic()
-        self._longest_sleep = 0.0
+        self._heard = monotonic()
 
     def __repr__(self) -> str:
         return f"<Member of {self.group}>"
@@ -125,6 +127,21 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                     f"{REQUEST_SECONDS:g} s: see that its brokers are there"
                 ) from error
             raise
+        self._note_heartbeats(consumer)
+
+    def _note_heartbeats(self, consumer: AIOKafkaConsumer) -> None:
+        """See when the group has heard of this member: the client keeps it to itself."""
+        beat: Callable[[], Awaitable[bool]] = consumer._coordinator._do_heartbeat
+
+        async def noted() -> bool:
+            # An answer may lie there for long before a loop that stood still comes to read it.
+            sent = monotonic()
+            answered = await beat()
+            if answered and consumer is self._consumer:
+                self._heard = sent
+            return answered
+
+        consumer._coordinator._do_heartbeat = noted
 
     async def _resubscribe(self) -> None:
         """Tell the group which topics are read now, when what is assigned has been committed.
@@ -178,14 +195,25 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Let what was assigned be finished and committed; what comes after it is too late."""
+        twin = False
         try:
             lost = self._was_expelled()
+            twin = lost and bool(revoked) and self._has_twin()
             self._begin_rebalance()
-            if lost and revoked:
-                self._look_for_twin()
             await self._release(lost)
+            self._heard = monotonic()  # the client joins now
         except Exception as error:
             self.fail(error)
+        if twin:
+            self.fail(
+                SourceError(
+                    f"another member has joined the consumer group {self.group} with "
+                    f'group_instance_id "{self._instance_id}", and takes the place of this one: '
+                    "give each member an id of its own"
+                )
+            )
+            # The client would join again, and take the place from the other one.
+            raise asyncio.CancelledError
 
     async def _release(self, lost: bool) -> None:
         self.epoch += 1
@@ -213,7 +241,6 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 consumer.seek(partition, 0)
             self.epoch += 1
             self.rebalancing = False
-            self._longest_sleep = 0.0
             for topic, reader in self.readers.items():
                 if self._subscribed.get(topic) is reader:
                     mine = {p.partition for p in assigned if p.topic == topic}
@@ -239,15 +266,13 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         generation: int = getattr(self.consumer._coordinator, "generation", 0)
         return generation < 0 and bool(self._subscribed) and self.epoch > 0
 
-    def _look_for_twin(self) -> None:
-        """A static member that was never silent and is expelled has a twin."""
-        if self._instance_id is None or self._longest_sleep > self._session / 2:
-            return
-        raise SourceError(
-            f"another member has joined the consumer group {self.group} with "
-            f'group_instance_id "{self._instance_id}", and takes the place of this one: give each '
-            "member an id of its own"
-        )
+    def _has_twin(self) -> bool:
+        """Whether a static member was expelled though its silence can't be the reason.
+
+        One that was silent joins again; if it has a twin, it is expelled again at once.
+        """
+        silent = monotonic() - self._heard
+        return self._instance_id is not None and silent < SILENCE * self._session
 
     # --- what the readers ask -------------------------------------------------------------
 
@@ -299,8 +324,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         with translated(SourceError, f"{doing} the consumer group {self.group}"):
             return answer.result()
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Store the offsets that the group goes on at.
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Store the offsets that the group goes on at, and say whether they are stored.
 
         A rebalance that has begun meanwhile has taken the partitions: nothing is stored then.
 
@@ -315,16 +340,17 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             await asyncio.wait((task,))
         finally:
             task.cancel()
-        with suppress(asyncio.CancelledError):  # it had become too late
-            task.result()
+        return not task.cancelled() and task.result()
 
-    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         try:
             await self._request(lambda: self.consumer.commit(dict(offsets)), "commit to")
         except SourceError as error:
             if not isinstance(error.__cause__, (CommitFailedError, IllegalStateError)):
                 raise
             logger.info("%s; the records come again to who has their partitions now.", error)
+            return False
+        return True
 
     async def _drop_commits(self) -> None:
         """A commit that is under way would be sent in the name of the next generation."""
@@ -351,14 +377,12 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         """See that the client lives: it tells of its end only to those who ask."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            now = monotonic()
-            self._longest_sleep = max(self._longest_sleep, now - self._awake)
-            self._awake = now
+            if self.failure is not None:
+                return
             try:
-                await self._look(now)
+                await self._look(monotonic())
             except Exception as error:
                 self.fail(error)
-                return
 
     async def _look(self, now: float) -> None:
         if self.is_dead:

@@ -51,6 +51,8 @@ class _Change:
         lost: others have the removed ones already.
         total: how many partitions the topic has.
         announced: the engine has been told.
+        ends: where those without a position go on, once that is known: asked again, it would
+            skip what has come meanwhile.
         done: resolved when the engine has accepted it.
     """
 
@@ -60,6 +62,7 @@ class _Change:
     lost: bool = False
     total: int = 1
     announced: bool = False
+    ends: Mapping[TopicPartition, int] = field(default_factory=dict)
     done: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -219,11 +222,19 @@ class Reader:
             else:
                 new = position is None and self._latest
                 (at_end if new else at_beginning).append(TopicPartition(self.topic, partition))
-        for places in (await member.ends(at_end), await member.beginnings(at_beginning)):
+        change.ends = change.ends or await member.ends(at_end)
+        for places in (change.ends, await member.beginnings(at_beginning)):
             starts.update({p.partition: offset for p, offset in places.items()})
+        # What is read from there and not finished is the group's to read again.
+        begun = {p: end for p, end in change.ends.items() if self._has(p.partition, change)}
+        if begun and not await member.commit(begun):
+            return  # the group has gone on without this member, which joins it again
         for partition, start in starts.items():
-            if self._owned.get(partition) == change.epoch:
+            if self._has(partition, change):
                 self._place(partition, start)
+
+    def _has(self, partition: int, change: _Change) -> bool:
+        return self._owned.get(partition) == change.epoch
 
     def _place(self, partition: int, offset: int) -> None:
         """Go on at an offset: what was fetched of this partition is not wanted."""

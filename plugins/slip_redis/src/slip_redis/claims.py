@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 FORMAT: Final = "1"
 
-_PROCESS: Final = token_hex(8)
-"""Tells this process from all others, whatever host name and process id they have."""
+_OPEN: Final[set[tuple[int, str]]] = set()
+"""Process id and token of the objects of this process that are not closed."""
 
 _RENEWALS_PER_LEASE: Final = 5
 _LOOK_SECONDS: Final = 0.1
@@ -48,7 +48,7 @@ class Claims:
         self._client = client
         self._keys = keys
         self._lease = lease
-        self._who = f"{_PROCESS} process {os.getpid()} on {socket.gethostname()}"
+        self._who = f"{self.token} process {os.getpid()} on {socket.gethostname()}"
         self._owned: frozenset[str] = frozenset()
         self._over = Event()
         self._renewing: Thread | None = None
@@ -74,8 +74,8 @@ class Claims:
             kind, *said = (text.decode() for text in found)
             if kind != "owner":
                 raise self._foreign(space, kind, said[0])
-            deadline, (process, _, who) = said[0], said[1].partition(" ")
-            if process == _PROCESS:
+            deadline, (token, _, who) = said[0], said[1].partition(" ")
+            if (os.getpid(), token) in _OPEN:
                 raise self.in_use(space, "another object of this process")
             if seen not in ("", deadline):
                 raise self.in_use(space, who)
@@ -91,6 +91,7 @@ class Claims:
             seen = deadline
             sleep(_LOOK_SECONDS)
         self._owned |= {space}
+        _OPEN.add((os.getpid(), self.token))
         if self._renewing is None:
             self._renewing = Thread(target=self._renew_always, name="slip-redis-lease", daemon=True)
             self._renewing.start()
@@ -109,6 +110,7 @@ class Claims:
 
     def close(self) -> None:
         """Give up all spaces. May be called twice."""
+        _OPEN.discard((os.getpid(), self.token))
         self._over.set()
         if self._renewing is not None:
             self._renewing.join()

@@ -16,6 +16,7 @@ from redis.exceptions import NoScriptError
 from slip_redis.errors import FAILURES, is_passing, reason
 from slip_redis.scripts import Script
 from slip_redis.settings import ServerSettings
+from slip_redis.speech import agrees
 from slip_redis.target import Target, target_of
 from slipcore.interfaces import ConnectError
 
@@ -27,6 +28,7 @@ Arg = bytes | str | int | float
 _SAY_EVERY: Final = 3.0
 _LONGEST_PAUSE: Final = 1.0
 _SETTLE_SECONDS: Final = 1.0
+_ABORTED: Final = "the client was closed"
 
 
 class Patience:
@@ -81,6 +83,9 @@ class Client:
         for command in ("XREADGROUP", "XPENDING"):
             self._redis.response_callbacks.pop(command, None)
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._is_known = False
+        # Without TLS a server waits for the rest of what it takes for a command: for too long.
+        self._is_doubtful = self.target.tls
 
     @property
     def address(self) -> str:
@@ -126,12 +131,24 @@ class Client:
         patience = Patience(self.target, seconds)
         while True:
             try:
-                return await call()
+                if self._is_doubtful:
+                    await self._look()
+                answer = await call()
             except FAILURES as error:
+                self._is_doubtful = not self._is_known
                 pause = patience.next(error)
                 if pause is None:
                     raise
+            else:
+                self._is_known = True
+                return answer
             await asyncio.sleep(pause)
+
+    async def _look(self) -> None:
+        for host, port in self.target.hosts:
+            if await asyncio.to_thread(agrees, host, port, tls=self.target.tls):
+                self._is_known, self._is_doubtful = True, False
+                return
 
     async def close(self) -> None:
         """Let go of all connections. May be called twice."""
@@ -155,6 +172,9 @@ class BlockingClient:
         self.target = target_of(settings)
         self._redis: Any = None
         self._closing: list[Any] = []
+        self._is_known = False
+        self._is_doubtful = self.target.tls
+        self._is_aborted = False
 
     @property
     def address(self) -> str:
@@ -162,6 +182,8 @@ class BlockingClient:
 
     def execute(self, *words: Arg) -> Any:
         """What the server answers to one command."""
+        if self._is_aborted:
+            raise RedisConnectionError(_ABORTED)
         try:
             if self._redis is None:
                 self._redis, self._closing = self.target.blocking_client()
@@ -181,12 +203,29 @@ class BlockingClient:
         patience = Patience(self.target, seconds)
         while True:
             try:
-                return call()
+                if self._is_doubtful:
+                    self._look()
+                answer = call()
             except FAILURES as error:
-                pause = patience.next(error)
+                self._is_doubtful = not self._is_known
+                pause = None if self._is_aborted else patience.next(error)
                 if pause is None:
                     raise
+            else:
+                self._is_known = True
+                return answer
             sleep(pause)
+
+    def _look(self) -> None:
+        for host, port in self.target.hosts:
+            if agrees(host, port, tls=self.target.tls):
+                self._is_known, self._is_doubtful = True, False
+                return
+
+    def abort(self) -> None:
+        """Let all commands fail at once, those that are under way too. Any thread may call it."""
+        self._is_aborted = True
+        self.close()
 
     def close(self) -> None:
         """Let go of all connections. May be called twice."""

@@ -64,6 +64,9 @@ class Heart:
 class Member:
     """One reader of a topic in a consumer group.
 
+    In the streams' own consumer groups it goes by its token, not by its instance id: what a former
+    process of the same instance is still handed, when it wakes up, is then seen to be another's.
+
     Args:
         client: an open client.
         heart_client: makes another one, for the heartbeats.
@@ -83,7 +86,6 @@ class Member:
         session_timeout: float,
     ) -> None:
         self.token = token_hex(8)
-        self.consumer = instance_id or self.token
         self.group = group
         self._client = client
         self._heart_client = heart_client
@@ -155,8 +157,8 @@ class Member:
             the id after which it goes on; or b"", and the first and last id that there are; or
             None: this member does not have the partition any more.
         """
-        keys = [self._key, self._keys.stream(partition)]
-        args: list[Arg] = [self.token, self.group, self.consumer, partition, start]
+        keys = [self._key, self._keys.stream(partition), self._keys.topic]
+        args: list[Arg] = [self.token, self.group, partition, start]
         found: list[bytes] | None = await self._client.run(PLACE, keys, args)
         return found
 

@@ -36,6 +36,18 @@ class Keys:
         return f"{self._prefix}producer:{token}"
 
 
+def is_writable(output: Out) -> bool:
+    """Whether timestamp and headers are of the types that an entry can hold."""
+    if not isinstance(output.timestamp, (int, type(None))):
+        return False
+    if not output.headers:
+        return True
+    try:
+        return all(isinstance(k, str) and isinstance(v, bytes) for k, v in output.headers)
+    except (TypeError, ValueError):
+        return False
+
+
 def fields_of(output: Out, now: int) -> list[bytes]:
     """The fields and values of an entry; what is None has no field."""
     timestamp = now if output.timestamp is None else output.timestamp

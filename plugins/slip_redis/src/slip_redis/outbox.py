@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from secrets import token_hex
 from time import time_ns
 from typing import TYPE_CHECKING, Final
 
-from slip_redis.errors import FAILURES, reason
+from slip_redis.errors import reason
 from slip_redis.layout import Keys, fields_of
 from slip_redis.scripts import APPEND
 from slipcore.interfaces import Out, SinkError, partition_for
@@ -16,6 +17,9 @@ from slipcore.interfaces import Out, SinkError, partition_for
 if TYPE_CHECKING:
     from slip_redis.client import Arg, Client
     from slip_redis.settings import RedisTopicOptions
+
+MAX_PENDING: Final = 10_000
+"""Outputs that may wait for a flush before a sender is to wait for room."""
 
 MAX_BATCH: Final = 500
 """Outputs of one call: while the server adds them it does nothing else."""
@@ -77,9 +81,11 @@ class Outbox:
         self._run = _Run()
         self._writing: asyncio.Task[None] | None = None
 
-    def add(self, output: Out) -> None:
+    def add(self, output: Out) -> Awaitable[None] | None:
+        """Take an output; what to await for room, if there is too little."""
         self.pending.append(output)
         self._run.handed += 1
+        return self.room() if len(self.pending) > MAX_PENDING else None
 
     async def flush(self) -> None:
         """Return when all that was added before the call is written.
@@ -94,9 +100,19 @@ class Outbox:
         while run.durable < wanted:
             if run.error is not None:
                 raise self._failure(run, run.error) from run.error
-            if self._writing is None:
-                self._writing = asyncio.ensure_future(self._write_pending(run))
-            await asyncio.wait([self._writing])
+            await asyncio.wait([self._written(run)])
+
+    async def room(self) -> None:
+        """Return when there is room for more; what was handed over stays `flush`'s to tell of.
+
+        Raises:
+            SinkError: nothing can be written any more in this run.
+        """
+        run = self._run
+        while len(self.pending) > MAX_PENDING and run is self._run:
+            await asyncio.wait([self._written(run)])
+            if run.error is not None:
+                raise SinkError(self._told(run.error, len(self.pending) + len(run.lost)))
 
     async def close(self) -> None:
         """Drop what is pending, and the write under way: it is whole or not there."""
@@ -104,6 +120,12 @@ class Outbox:
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.wait([self._writing])
+
+    def _written(self, run: _Run) -> asyncio.Task[None]:
+        """The write under way, or one that begins."""
+        if self._writing is None:
+            self._writing = asyncio.ensure_future(self._write_pending(run))
+        return self._writing
 
     async def _write_pending(self, run: _Run) -> None:
         batch: list[Out] = []
@@ -114,7 +136,7 @@ class Outbox:
                 await self._write(batch)
                 run.durable += len(batch)
                 batch = []
-        except FAILURES as error:
+        except Exception as error:
             run.error = error
         except asyncio.CancelledError:
             run.error = SinkError("it was closed")
@@ -137,7 +159,7 @@ class Outbox:
         self._number += 1
         remembered = round((_REMEMBERED + self._timeout) * 1000)
         args: list[Arg] = [self._number, remembered, *self._trim]
-        keys = [self._keys.producer(self._producer)]
+        keys = [self._keys.producer(self._producer), self._keys.topic]
         numbers: dict[int, bytes] = {}
         now = time_ns() // 1_000_000
         for output in batch:
@@ -164,8 +186,10 @@ class Outbox:
             run.lost += self.pending
             self.pending = deque()
             self._run = _Run()
-        return SinkError(
-            f"{len(run.lost)} output(s) of the topic {self._topic} are not known to be durable on "
-            f"Redis at {self._client.address}: {reason(error)}",
-            run.lost,
+        return SinkError(self._told(error, len(run.lost)), run.lost)
+
+    def _told(self, error: Exception, count: int) -> str:
+        return (
+            f"{count} output(s) of the topic {self._topic} are not known to be durable on Redis "
+            f"at {self._client.address}: {reason(error)}"
         )

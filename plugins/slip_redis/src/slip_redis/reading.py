@@ -198,7 +198,7 @@ class Reader:
             return
         starts = [b">" if cursor.is_fresh else id_of(cursor.after) for _, cursor in wanted.values()]
         member = self._member
-        words: list[Any] = ["XREADGROUP", "GROUP", member.group, member.consumer, "COUNT", FETCH]
+        words: list[Any] = ["XREADGROUP", "GROUP", member.group, member.token, "COUNT", FETCH]
         words += ["BLOCK", self._block, "STREAMS", *wanted, *starts]
         answer = await self._client.execute(*words)
         fetched = {stream.decode(): entries for stream, entries in answer or ()}
@@ -229,7 +229,8 @@ class Reader:
         """
         after = [id_of(cursor.after) for _, cursor in wanted.values()]
         member = self._member
-        found = await self._client.run(ENDS, list(wanted), [member.group, member.consumer, *after])
+        keys = [self._keys.topic, *wanted]
+        found = await self._client.run(ENDS, keys, [member.group, member.token, *after])
         sound = set()
         for (stream, (partition, cursor)), (first, last, is_cut, is_shared) in zip(
             wanted.items(), found, strict=True
@@ -248,22 +249,13 @@ class Reader:
         try:
             for entry, fields in entries:
                 if fields is None:  # delivered once, and removed since
+                    cursor.after = offset_of(entry, stream)
                     continue
                 record = record_of(entry, fields, self._topic, partition, stream)
                 add(record)
                 cursor.after = record.offset
         except SourceError as error:
             cursor.error = error
-
-    async def _check_gaps(self, streams: dict[str, tuple[int, Cursor]]) -> None:
-        """Let a partition fail of which records were removed before they were fetched."""
-        if not streams:
-            return
-        after = [id_of(cursor.after) for _, cursor in streams.values()]
-        found = await self._client.run(ENDS, list(streams), after)
-        for (partition, cursor), (first, last, is_cut) in zip(streams.values(), found, strict=True):
-            if is_cut:
-                cursor.error = out_of_range(self._topic, partition, cursor.after, (first, last))
 
     def _failure(self, error: Exception) -> SourceError:
         if "NOGROUP" in str(error):

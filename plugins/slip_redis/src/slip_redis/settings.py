@@ -125,9 +125,9 @@ class RedisTopicOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True):
     delivery_timeout: Seconds = 30.0
     """Seconds in which an output has to become durable, over restarts of the server."""
     max_length: int | None = None
-    """About how many records a partition keeps; None: all."""
+    """About how many records a partition keeps, no fewer; None: all."""
     max_age: Seconds | None = None
-    """About how many seconds a record is kept; None: for ever."""
+    """How many seconds a record is kept, at least; None: for ever."""
     max_deliveries: int | None = None
     """How often a record is delivered that kills its reader each time; None: for ever."""
 

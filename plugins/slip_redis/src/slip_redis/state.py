@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from slip_redis.settings import RedisStateOptions
@@ -29,6 +29,7 @@ MAX_ARGUMENTS: Final = 1_000_000
 
 _REMEMBERED_MS: Final = 3_600_000
 _THREADS: Final = 8
+_CLOSE_SECONDS: Final = 1.0
 
 
 class RedisStateStore(IStateStore):
@@ -57,6 +58,7 @@ class RedisStateStore(IStateStore):
         """Held while a write is under way: no space is given up before it is over."""
         self._number = 0
         self._is_closed = False
+        self._has_ended = False
         # Of its own: a server that hangs must not take the loop's threads.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="slip-redis-state")
 
@@ -107,11 +109,16 @@ class RedisStateStore(IStateStore):
         return list(zip(found[::2], found[1::2], strict=True))
 
     def write(self, changes: Changes, positions: Mapping[str, Positions] = {}) -> None:
+        self._check_open()
+        self._write(changes, positions)
+
+    def _write(self, changes: Changes, positions: Mapping[str, Positions]) -> None:
         from slip_redis.errors import FAILURES
         from slip_redis.scripts import WRITE
 
         with self._writing:
-            self._check_open()
+            if self._has_ended:
+                raise self._closed()
             for space in changes:
                 if space not in self._claims:
                     raise StateError(
@@ -167,11 +174,20 @@ class RedisStateStore(IStateStore):
         return {int(partition): int(position) for partition, position in found.items()}
 
     def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._threads.shutdown(wait=False)
+        ending = Thread(target=self._end, name="slip-redis-state-end", daemon=True)
+        ending.start()
+        ending.join(_CLOSE_SECONDS)
+        if ending.is_alive():  # the server hangs; what is under way fails, and the leases end
+            self._client.abort()
+            ending.join(_CLOSE_SECONDS)
+
+    def _end(self) -> None:
         with self._writing:
-            if self._is_closed:
-                return
-            self._is_closed = True
-            self._threads.shutdown(wait=False)
+            self._has_ended = True
             self._claims.close()
             self._client.close()
 
@@ -192,7 +208,7 @@ class RedisStateStore(IStateStore):
         )
 
     async def awrite(self, changes: Changes, positions: Mapping[str, Positions] = {}) -> None:
-        await asyncio.shield(self._in_thread(lambda: self.write(changes, positions)))
+        await asyncio.shield(self._in_thread(lambda: self._write(changes, positions)))
 
     def _in_thread(self, call: Callable[[], T]) -> asyncio.Future[T]:
         self._check_open()
@@ -232,7 +248,10 @@ class RedisStateStore(IStateStore):
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise StateError(f"the state on Redis at {self._client.address} is closed")
+            raise self._closed()
+
+    def _closed(self) -> StateError:
+        return StateError(f"the state on Redis at {self._client.address} is closed")
 
 
 def open_state_store(name: str, options: RedisStateOptions, scope: Scope) -> IStateStore:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from slip_redis.layout import is_writable
 from slip_redis.settings import RedisTopicOptions
 from slipcore.interfaces import (
     READ_FROM_END,
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from slip_redis.reading import Reader
 
 logger = logging.getLogger(__name__)
-
-MAX_PENDING: Final = 10_000
-"""Outputs that may wait for a flush before `send` asks to be awaited."""
 
 REBALANCE_SECONDS: Final = 0.25
 """How often a member looks whether others have come or gone."""
@@ -158,8 +156,14 @@ class RedisTopic(ITopic):
                 f"{self._partitions - 1}",
                 (output,),
             )
-        outbox.add(output)
-        return outbox.flush() if len(outbox.pending) > MAX_PENDING else None
+        if not is_writable(output):
+            raise SinkError(
+                f"the topic {self.name} takes headers that are pairs of a str and bytes, and a "
+                f"timestamp in ms, an int or None, not {output.headers!r} and "
+                f"{output.timestamp!r}",
+                (output,),
+            )
+        return outbox.add(output)
 
     async def flush(self) -> None:
         if self._outbox is not None:
@@ -303,19 +307,21 @@ class RedisTopic(ITopic):
             position = positions.get(partition, committed)
             if position is None and self._options.auto_offset_reset == "earliest":
                 position = -1
-            await self._place(partition, position, keep_error=True)
+            await self._place(partition, position, assignment)
         try:
             await client.persist(lambda: member.accept(assignment), None)
         except FAILURES as error:
             raise self._failed("keep its place in", error) from error
 
     async def _place(
-        self, partition: int, position: int | None, *, keep_error: bool = False
+        self, partition: int, position: int | None, assignment: Assignment | None = None
     ) -> int:
         """Read a partition from behind a position on; -1: from its begin, None: from its end.
 
         Args:
-            keep_error: whether it is `read` that tells of a position out of range.
+            assignment: what brought the partition; None: it is sought. It is then `read` that
+                tells of a position out of range, and an end that was found becomes the group's
+                place: what is delivered from there on and not finished comes again.
 
         Returns:
             the position.
@@ -338,10 +344,12 @@ class RedisTopic(ITopic):
             return position if position is not None else -1
         if found[0]:
             cursor = Cursor(offset_of(found[0], self.name))
+            if assignment is not None and position is None:
+                await self._keep(member, {partition: cursor.after}, assignment.epoch)
         else:
             assert position is not None
             error = out_of_range(self.name, partition, position, (found[1], found[2]))
-            if not keep_error:
+            if assignment is None:
                 if former is not None:
                     reader.cursors[partition] = former
                     reader.changed()
@@ -350,6 +358,16 @@ class RedisTopic(ITopic):
         reader.cursors[partition] = cursor
         reader.changed()
         return cursor.after
+
+    async def _keep(self, member: Member, positions: Positions, epoch: int) -> None:
+        """Commit, however long it takes."""
+        from slip_redis.errors import FAILURES
+
+        client = self._opened()
+        try:
+            await client.persist(lambda: member.commit(positions, epoch), None)
+        except FAILURES as error:
+            raise self._failed("commit positions of", error) from error
 
     def _drop(self, partitions: frozenset[int]) -> None:
         if self._reader is None:

@@ -1,11 +1,12 @@
 -- Where streams begin and end, and whether they are read as they should.
--- KEYS: streams. ARGV: the group's name, the consumer's, for each stream an id.
+-- KEYS: the topic, then streams. ARGV: the group's name, the consumer's, for each stream an id.
 -- Returns for each {first id or '', last id, whether entries after the id are gone, whether
 -- another consumer has been handed some}.
 local name, consumer = ARGV[1], ARGV[2]
 local found = {}
-for i, stream in ipairs(KEYS) do
-    local first, last, removed = ends_of(stream)
+for i = 1, #KEYS - 1 do
+    local stream = KEYS[i + 1]
+    local first, last, removed = ends_of(KEYS[1], stream)
     local is_shared = 0
     for _, reply in ipairs(redis.call('XINFO', 'CONSUMERS', stream, name)) do
         local other = fields(reply)

@@ -27,19 +27,25 @@ local function fields(reply)
     return found
 end
 
--- The first entry and the last id of a stream, and the last that was removed where that is known.
-local function ends_of(stream)
-    if redis.call('EXISTS', stream) == 0 then return '', '0-0', '' end
+-- The first entry and the last id of a stream, and what is known to be removed: "up to which entry"
+-- it was trimmed, where that is known, and the last entry that was removed singly.
+local function ends_of(topic, stream)
+    if redis.call('EXISTS', stream) == 0 then return '', '0-0', {} end
     local info = fields(redis.call('XINFO', 'STREAM', stream))
-    local first = info['first-entry']
-    return first and first[1] or '', info['last-generated-id'], info['max-deleted-entry-id'] or ''
+    local first = info['first-entry'] and info['first-entry'][1] or ''
+    local removed = {single = info['max-deleted-entry-id']}
+    local trimmed, kept = string.match(
+        redis.call('HGET', topic, 'trimmed:' .. stream) or '', '^(%S+) (%S+)$')
+    if kept == first then removed.upto = trimmed end -- else somebody else has removed more
+    return first, info['last-generated-id'], removed
 end
 
--- Whether entries after `id` may have been removed. Where the server does not say which was
--- removed last (before Redis 7), an entry that is gone may have had successors.
+-- Whether entries after `id` may have been removed. Where it is not known which was removed last,
+-- an entry that is gone may have had successors.
 local function is_cut(id, first, last, removed)
     if id == '0-0' or not less(id, last) then return false end
     if first == '' then return true end
     if not less(id, first) or adjoins(id, first) then return false end
-    return removed ~= id
+    if removed.upto then return less(id, removed.upto) end
+    return removed.single ~= id
 end

@@ -1,10 +1,10 @@
 -- Moves a member to a place in a partition that it has.
--- KEYS: the group, the stream.
--- ARGV: token, the group's name, the consumer's, partition, the id after which it goes on
+-- KEYS: the group, the stream, the topic.
+-- ARGV: token, the group's name, partition, the id after which it goes on
 -- ('-': all, '$': what comes from now on).
 -- Returns {id}; {'', first id or '', last id} where entries after the id are gone, or it lies
 -- behind the end; nil where the member does not have the partition.
-local token, name, consumer, partition, start = unpack(ARGV)
+local token, name, partition, start = unpack(ARGV)
 local stream = KEYS[2]
 local lease = lease_of(partition)
 if not lease or lease.token ~= token then
@@ -14,7 +14,7 @@ local kind = redis.call('TYPE', stream).ok
 if kind ~= 'stream' and kind ~= 'none' then
     return redis.error_reply('WRONGTYPE ' .. stream .. ' is no stream')
 end
-local first, last, removed = ends_of(stream)
+local first, last, removed = ends_of(KEYS[3], stream)
 if start == '-' then start = '0-0' end
 if start == '$' then start = last end
 if less(last, start) or is_cut(start, first, last, removed) then return {'', first, last} end
@@ -34,13 +34,13 @@ end
 local others = {}
 for _, reply in ipairs(redis.call('XINFO', 'CONSUMERS', stream, name)) do
     local other = fields(reply)
-    if other.name ~= consumer then table.insert(others, other.name) end
+    if other.name ~= token then table.insert(others, other.name) end
 end
 if #others > 0 then
     local cursor = '0-0'
     repeat
         cursor = redis.call(
-            'XAUTOCLAIM', stream, name, consumer, 0, cursor, 'COUNT', 1000, 'JUSTID')[1]
+            'XAUTOCLAIM', stream, name, token, 0, cursor, 'COUNT', 1000, 'JUSTID')[1]
     until cursor == '0-0'
     for _, other in ipairs(others) do redis.call('XGROUP', 'DELCONSUMER', stream, name, other) end
 end
