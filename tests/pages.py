@@ -1,8 +1,9 @@
 """Pages of the documentation as programs: what they print is compared with what they say.
 
-A block with a title is a file: it is written. A block of the language `console` is a transcript:
-its commands, which stand after `$ `, are run one by one, and what each prints has to be what
-follows. There `...` stands for any text, and a line `^C` for the key, once all above it has come.
+A block with a title is a file: it is written. Of a block of the language `sh` what it installs is
+installed, from the checkout's root. A block of the language `console` is a transcript: its
+commands, which stand after `$ `, are run one by one, and what each prints has to be what follows.
+There `...` stands for any text, and a line `^C` for the key, once all above it has come.
 """
 
 from __future__ import annotations
@@ -75,6 +76,12 @@ def _included(found: re.Match[str]) -> str:
     return text.rstrip("\n")
 
 
+def installs(block: Block) -> list[str]:
+    """The commands of a block that install something."""
+    commands = block.text.splitlines() if block.language == "sh" else []
+    return [command for command in commands if command.startswith("pip install")]
+
+
 def run(page: Path, directory: Path, environ: Mapping[str, str]) -> None:
     """Do what a page says, in a directory.
 
@@ -84,6 +91,8 @@ def run(page: Path, directory: Path, environ: Mapping[str, str]) -> None:
     for block in blocks(page):
         if block.title is not None:
             (directory / block.title).write_text(block.text, encoding="utf-8")
+        for command in installs(block):
+            subprocess.run(command, shell=True, cwd=ROOT, env=environ, check=True, timeout=DEADLINE)
         if block.language != "console":
             continue
         for command, expected in _commands(block.text):
@@ -137,7 +146,8 @@ def _check(
 def _matches(expected: Sequence[str], output: Path) -> bool:
     """Whether the lines are what was printed, where `...` is anything."""
     text = "".join(f"{line}\n" for line in expected)
-    pattern = re.escape(text).replace(r"\.\.\.\n", r"(?:.*\n)??").replace(r"\.\.\.", ".*?")
+    anything = r"\.\.\."
+    pattern = re.escape(text).replace(f"{anything}\\\n", r"(?:.*\n)??").replace(anything, ".*?")
     return re.fullmatch(pattern, _read(output), re.DOTALL) is not None
 
 

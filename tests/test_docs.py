@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -26,6 +26,8 @@ from tests.pages import DOCS, ROOT, blocks, is_included, pages, run
 
 PLUGINS = ("slip-avro", "slip-kafka", "slip-redis", "slip-rocks")
 DEADLINE = 120.0
+
+UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
 def clean_environment() -> dict[str, str]:
@@ -187,31 +189,30 @@ def plain(text: str) -> str:
 # --- what it says works -------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """One in which a page may install something: what is here, and in front of it a new one."""
-    directory = tmp_path_factory.mktemp("environment")
-    venv.create(directory)
-    scripts = directory / "bin"
-    (site,) = directory.glob("lib/python*/site-packages")
-    here = Path(pytest.__file__).parent.parent
-    (site / "here.pth").write_text(f"import site; site.addsitedir({str(here)!r})\n")
-    for name, module in {"slip": "slipcore.cli", "pip": "pip"}.items():
-        script = scripts / name
-        script.write_text(f'#!/bin/sh\nexec {scripts}/python -m {module} "$@"\n')
-        script.chmod(0o755)
-    path = os.pathsep.join((str(scripts), os.environ["PATH"]))
-    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_WARN_SCRIPT_LOCATION": "1"}
-    return {**clean_environment(), **quiet, "PATH": path, "PYTHONUNBUFFERED": "1"}
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A new environment with nothing in it; its `pip` is uv's, which takes a second."""
+    assert UV is not None
+    folder = tmp_path / "environment"
+    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+    pip = folder / "bin" / "pip"
+    pip.write_text(f'#!/bin/sh\nexec "{UV}" pip "$@" --quiet\n')
+    pip.chmod(0o755)
+    path = os.pathsep.join((str(pip.parent), os.environ["PATH"]))
+    environ = {**clean_environment(), "PYTHONUNBUFFERED": "1"}
+    return {**environ, "VIRTUAL_ENV": str(folder), "PATH": path}
 
 
 TRANSCRIPTS = [page for page in pages() if any(b.language == "console" for b in blocks(page))]
 
 
+@pytest.mark.skipif(UV is None, reason="uv, which installs in a second, is not here")
 @pytest.mark.parametrize("page", TRANSCRIPTS, ids=lambda page: page.stem)
 def test_a_page_can_be_done(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    """Its files and its commands, one after the other, print what it says."""
-    run(page, tmp_path, environment)
+    """What it installs, its files and its commands, one after the other, print what it says."""
+    directory = tmp_path / "mine"
+    directory.mkdir()
+    run(page, directory, environment)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(DOCS)))
@@ -249,4 +250,9 @@ def test_commands_that_are_not_run_here_are_run_elsewhere(page: Path) -> None:
                 assert command in SHELL, command
 
 
-SHELL = ("", "python -m venv .venv", ". .venv/bin/activate")
+SHELL = (
+    "",
+    "python -m venv .venv",
+    ". .venv/bin/activate",
+    "python -m pytest examples/slip_example",  # by test_stranger.py
+)

@@ -1,16 +1,20 @@
 """What of the reference is read from the code: options, commands, sections, promises.
 
 mkdocs calls `on_...` while it builds. A line `<!-- generated: NAME -->` of a page becomes what NAME
-gives.
+gives, and a line `<!-- code: FILE NAME ... -->` the classes, functions or methods of these names as
+they stand in the file.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -26,7 +30,10 @@ from slipcore.selection import VARIABLES
 from slipcore.testing.promises import ids_of, promised
 
 _LINE: Final = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
+_CODE: Final = re.compile(r"^<!-- code: (\S+) ([\w. ]+) -->$", re.MULTILINE)
 _PROMISE: Final = re.compile(r'(<code id=")[\w.]+--([a-z-]+\.[a-z-]+")')
+
+ROOT: Final = Path(__file__).parent.parent.parent
 
 WIDTH: Final = 88
 """Columns of the help of commands, as on a terminal."""
@@ -34,12 +41,36 @@ WIDTH: Final = 88
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
     """Put in what is generated."""
+    markdown = _CODE.sub(lambda found: code(found[1], found[2].split()), markdown)
     return _LINE.sub(lambda found: GENERATED[found[1]](), markdown)
 
 
 def on_page_content(html: str, **kwargs: Any) -> str:
     """Let the anchor of a promise be its id alone, and not that of the method before it."""
     return _PROMISE.sub(r"\1\2", html)
+
+
+def code(file: str, names: Iterable[str]) -> str:
+    """Parts of a file of the checkout as a block.
+
+    Args:
+        names: of classes and functions; of a method with its class, `Source.read`.
+    """
+    text = (ROOT / file).read_text(encoding="utf-8")
+    parts = "\n".join(textwrap.dedent(_part(text, name)) for name in names)
+    return f'```python title="{Path(file).name}"\n{parts}```'
+
+
+def _part(text: str, name: str) -> str:
+    body: Sequence[ast.stmt] = ast.parse(text).body
+    first, last = 0, 0
+    for word in name.split("."):
+        node = next(node for node in body if getattr(node, "name", None) == word)
+        assert isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        last = node.end_lineno or first
+        body = node.body
+    return "".join(text.splitlines(keepends=True)[first - 1 : last])
 
 
 def commands() -> str:

@@ -33,6 +33,14 @@ WORST: Final = ("failed", "held", "not offered")
 """Outcomes of tests, the one first that decides what a promise's is."""
 
 
+OUT_OF_REACH: Final = {
+    "faults": "needs a server that fails",
+    "refuses bytes": "known to its own tests only",
+    "ends": "known to its own tests only",
+}
+"""What a name alone does not offer to a suite, and why."""
+
+
 class PromiseRow(msgspec.Struct, frozen=True):
     """What became of one promise. Field names are stable.
 
@@ -73,8 +81,8 @@ def verify_backend(
 ) -> int:
     """Run the suites of all kinds of a backend, print what came of them, return the exit code."""
     try:
-        _need_pytest()
-        with TemporaryDirectory(prefix="slip-verify-") as directory:
+        with TemporaryDirectory(prefix="slip-verify-") as directory, _hypothesis_in(directory):
+            _need_pytest()
             found = _installed(name, _settings(name, settings), _values(values), patience)
             for one in found:
                 one.reach(Path(directory))
@@ -88,6 +96,19 @@ def verify_backend(
         _print(reports)
     failed = any(row.outcome == "failed" for report in reports for row in report.promises)
     return FAILED if failed else 0
+
+
+@contextmanager
+def _hypothesis_in(directory: str) -> Iterator[None]:
+    """Have hypothesis keep what it finds elsewhere than in the working directory."""
+    variable = "HYPOTHESIS_STORAGE_DIRECTORY"
+    own = variable not in os.environ
+    os.environ.setdefault(variable, directory)
+    try:
+        yield
+    finally:
+        if own:
+            os.environ.pop(variable, None)
 
 
 def _need_pytest() -> None:
@@ -248,11 +269,12 @@ def _print(reports: Sequence[KindReport]) -> None:
         print_text(f"{title}: {said}")
         if report.capabilities:
             print_text(f"capabilities: {', '.join(report.capabilities)}")
-        print_table(
-            ("PROMISE", "OUTCOME", "WHY"),
-            [(row.promise or row.tests[0], row.outcome, _short(row)) for row in report.promises],
-            whole=("PROMISE", "OUTCOME"),
-        )
+        rows = [(row.promise or row.tests[0], row.outcome, _short(row)) for row in report.promises]
+        whole = ("PROMISE", "OUTCOME")
+        if any(why for _, _, why in rows):
+            print_table((*whole, "WHY"), rows, whole=whole)
+        else:
+            print_table(whole, [row[:2] for row in rows], whole=whole)
         for row in report.promises:
             if row.outcome == "failed":
                 print_text("", f"{row.promise or 'no promise'}: {row.says}", f"  {row.detail}")
@@ -260,7 +282,10 @@ def _print(reports: Sequence[KindReport]) -> None:
 
 def _short(row: PromiseRow) -> str:
     """What fits into a table; failures are told below it."""
-    return row.detail.removeprefix("not offered: ") if row.outcome == "not offered" else ""
+    if row.outcome != "not offered":
+        return ""
+    missing = row.detail.removeprefix("not offered: ")
+    return OUT_OF_REACH.get(missing, missing)
 
 
 def _order(outcome: str) -> int:

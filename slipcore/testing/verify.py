@@ -36,6 +36,7 @@ _ISOLATED: Final = {
 _ARGUMENTS: Final = (
     "--noconftest",
     "--capture=sys",
+    *("-W", "always"),  # nothing is an error that is none to those who run the backend
     *("-p", "no:cacheprovider"),
     *("-p", "no:terminal"),
     *("-p", "no:faulthandler"),  # it would end that of a pytest around this one

@@ -106,8 +106,8 @@ def _failed(results: Sequence[Result]) -> list[str]:
 
 
 def _print(found: Sequence[Mutation]) -> None:
-    head = ("CHECK", "WRONG BACKEND", "WITH", "WITHOUT")
-    rows = [(m.promise, m.wrong, *_said(m)) for m in found]
+    head = ("CHECK", "WRONG BACKEND", "CAUGHT", "WITHOUT")
+    rows = [(m.promise, m.wrong.rpartition(".")[2], *_said(m)) for m in found]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(3)]
     for row in (head, *rows):
         print("  ".join((*(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)), row[-1])))
@@ -120,9 +120,10 @@ def _print(found: Sequence[Mutation]) -> None:
 
 
 def _said(mutation: Mutation) -> tuple[str, str]:
-    caught = f"caught by {len(mutation.caught_with)}" if mutation.caught_with else "gets through"
-    others = len(mutation.caught_without)
-    return caught, f"caught by {others}" if others else "gets through"
+    """How many tests fail with the check, and whether one fails without."""
+    caught = len(mutation.caught_with)
+    without = f"by {len(mutation.caught_without)}" if mutation.caught_without else "through"
+    return f"by {caught}" if caught else "no", without
 
 
 if __name__ == "__main__":

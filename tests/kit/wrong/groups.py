@@ -160,7 +160,7 @@ class SharesUnevenly(RightTopic):
 
 
 @breaks("source.no-partition-is-told")
-class TellsNothingToWhoGetsNothing(RightTopic):
+class TellsOnlyWhoGetsSome(RightTopic):
     """A member without partitions waits for its first assignment."""
 
     async def assignment(self) -> Assignment:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from slipcore.interfaces import ConnectError, SourceError, StateError
 
 from slip_example.files import translated, write_whole
+from slip_example.probing import require_directory
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -56,11 +57,7 @@ class Catalogue:
             ConnectError: the directory is not there, or another process has the catalogue.
             StateError: the catalogue can't be read.
         """
-        if not self.directory.is_dir():
-            raise ConnectError(
-                f"there is no directory {self.directory} to read Parquet files from: make it, or "
-                f"name another one with path"
-            )
+        require_directory(self.directory)
         with translated(StateError, f"open the catalogue {self._path}"):
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = self._path.with_suffix(".lock").open("a+b")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import msgspec
-from slipcore.interfaces import Seconds
+from slipcore.interfaces import Probed, Scope, Seconds
+
+from slip_example.probing import probe_sink, probe_source
 
 
 class ParquetSourceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -27,6 +30,9 @@ class ParquetSourceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=T
         if self.poll_interval <= 0:
             raise ValueError(f"poll_interval is more than 0 seconds, not {self.poll_interval:g}")
 
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        return probe_source(self.path)
+
 
 class ParquetSinkOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The settings of a sink."""
@@ -43,6 +49,9 @@ class ParquetSinkOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tru
         check_path(self.path)
         if self.offsets_per_file < 1:
             raise ValueError(f"offsets_per_file is at least 1, not {self.offsets_per_file}")
+
+    async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
+        return probe_sink(self.path)
 
 
 def check_path(path: str) -> None:
