@@ -115,17 +115,25 @@ class Runner:
         except Exception as error:
             self.fail(error)
         finally:
-            for task in (*self._reading, *self._background):
-                task.cancel()
-            await asyncio.gather(*self._reading, *self._background, return_exceptions=True)
-            await self._writer.close()
-            for lane in self.lanes:
-                lane.discard()
-            await self._close(opened)
+            letting_go = asyncio.ensure_future(self._let_go(opened))
+            try:
+                await asyncio.shield(letting_go)
+            except asyncio.CancelledError:  # a member of a group that stays would hold partitions
+                await asyncio.wait([letting_go])
+                raise
         if self.failure is not None:
             raise self.failure
         if late is not None:
             raise late
+
+    async def _let_go(self, opened: Sequence[ISink | PausableStream]) -> None:
+        for task in (*self._reading, *self._background):
+            task.cancel()
+        await asyncio.gather(*self._reading, *self._background, return_exceptions=True)
+        await self._writer.close()
+        for lane in self.lanes:
+            lane.discard()
+        await self._close(opened)
 
     async def _open(self, opened: list[ISink | PausableStream]) -> bool:
         """Open and position everything; whether it was open before a stop was asked for."""

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from slipcore import Record
-from slipcore.interfaces import DeadlineError
+from slipcore.interfaces import DeadlineError, ISource, SourceError
 
 from .conftest import MakeApp, fill, run
 
@@ -97,3 +97,30 @@ def test_a_hundred_starts_and_stops_leave_nothing(make_app: MakeApp) -> None:
         return len(asyncio.all_tasks()) - tasks, len(os.listdir("/proc/self/fd")) - files
 
     assert run(work()) == (0, 0)
+
+
+def test_a_cancellation_while_it_closes_leaves_nothing_open(make_app: MakeApp) -> None:
+    """What was opened is closed to its end before the cancellation is raised."""
+    app = make_app()
+    closing, seen = asyncio.Event(), []
+
+    class Slow(ISource):
+        async def read(self, max_records: int) -> list[Record]:
+            raise SourceError("broken")
+
+        async def close(self) -> None:
+            closing.set()
+            await asyncio.sleep(0.1)
+            seen.append("closed")
+
+    app.handle(Slow())(print)
+
+    async def work() -> None:
+        running = asyncio.ensure_future(app.stream())
+        await closing.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert seen == ["closed"]
+
+    run(work())

@@ -114,7 +114,9 @@ def test_members_that_come_and_go(cache: str, kafka: Kafka, redis: Redis, tmp_pa
     while process.poll() is None:
         assert visits < 20, "it never gets on"
         visitor = counting.visit()
-        time.sleep(1.5)
+        assert visitor.stdout is not None
+        visitor.stdout.readline()  # it has a share
+        time.sleep(0.5)
         visitor.terminate()
         visitor.communicate()
         visits += 1
