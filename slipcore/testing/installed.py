@@ -6,7 +6,6 @@ It is given names that nobody else has, and a directory of its own for what it k
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from slipcore.interfaces import (
 )
 from slipcore.plugins import Backend, Plugins
 from slipcore.settings import setting_names
-from slipcore.testing import LocalScope
+from slipcore.testing import LocalScope, unique
 
 EXAMPLES: Final[Sequence[Any]] = (
     "text", "é 🏆", "", 0, -1, 2**40, 1.5, True, [], [1, [2]], {"n": 1.25}, {"a": [1, {"b": "c"}]},
@@ -135,11 +134,6 @@ class Installed:
                 asyncio.run(_open(self.make(unique("topic"), scope, partitions=1)))
         finally:
             scope.close()
-
-
-def unique(word: str) -> str:
-    """A name that nobody else has."""
-    return f"{word}-{secrets.token_hex(4)}"
 
 
 @contextmanager

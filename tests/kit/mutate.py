@@ -86,8 +86,8 @@ def main(arguments: Sequence[str]) -> int:
     with runs() as started:
         for mutation in mutate(started):
             found.append(mutation)
-            print(f"\r{len(found)} of {len(WRONG)}", end="", file=sys.stderr, flush=True)
-    print("\r", end="", file=sys.stderr)
+            if sys.stderr.isatty():
+                print(f"\r{len(found)} of {len(WRONG)}", end="\r", file=sys.stderr, flush=True)
     if as_json:
         report = {"mutations": found, "not_guarded": unguarded()}
         print(msgspec.json.encode(report).decode())
