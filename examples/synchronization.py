@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 from slipcore import Cache, Topic, handle, stream
-from slipcore.app import current_app
 from slipcore.checkpointing import Checkpoint, Dependency
 from slipcore.codecs import JsonCodec
 from slipcore.core import READ_FROM_END
+from slipcore.current import current_app
 
 weather_messages = iter([
     {'timestamp': dt(2023, 1, 1, 10), 'value': '🌞'},

@@ -1,7 +1,8 @@
 """Ordinary Python functions over streams: sources, sinks, state and codecs by name."""
 
-from slipcore.app import App, Conf, handle, stream
+from slipcore.app import App
 from slipcore.caching import Cache
+from slipcore.current import Conf, handle, stream
 from slipcore.engine.bindings import pipe
 from slipcore.engine.runner import Limits
 from slipcore.hookspecs import hookimpl

@@ -1,27 +1,19 @@
-"""`App`, and the module-level `handle()`, `stream()` and `Conf` that act on the current one."""
+"""`App`: bindings, their resources and their configuration, and the run of all of it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
-from collections.abc import (
-    AsyncIterable,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-)
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from slipcore.choice import choose
-from slipcore.config import Config, Setting, mask
+from slipcore.config import Config
 from slipcore.engine.bindings import Binding, Handler, Pipe, Step, check_sinks
 from slipcore.engine.runner import Limits, Runner
 from slipcore.engine.signals import Interrupted, interruptible, orderly_stop_on_signals
@@ -31,7 +23,6 @@ from slipcore.plan import Plan, make_plan
 from slipcore.plugins import Plugins
 from slipcore.resources import Sink, Source, Topic
 from slipcore.scope import AppScope
-from slipcore.utils import PubSub
 from slipcore.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -72,6 +63,8 @@ class App:
         self.conf: dict[str, Any] = {}
         self.limits = limits if limits is not None else Limits()
         self.exit_hooks: list[Callable[[], Any]] = []
+        self.begun: set[str] = set()
+        """Readers of topics that last as long as this process, as far as it has read them."""
         self.named_iterables: dict[str, AsyncIterable[Any]] = {}
         self.watch: Callable[[Step], Step] = lambda step: step
         self._name = name
@@ -154,7 +147,7 @@ class App:
             ConfigError: something that is no source, no sink or no pipe.
         """
         for source in sources:
-            _check_source(source)
+            check_source(source)
         if not sources:
             raise ConfigError("handle() needs a source: @handle(source, sink=[...]).")
         if delivery not in DELIVERIES:
@@ -391,97 +384,13 @@ class App:
 
 # --- the current app ----------------------------------------------------------------------
 
-_current: App | None = None
 
+def check_source(source: Any) -> None:
+    """Refuse what can't be read.
 
-def current_app() -> App:
-    """The app that the module-level functions act on, made at first use."""
-    global _current
-    if _current is None:
-        _current = App()
-    return _current
-
-
-def use_app(app: App | None) -> App | None:
-    """Make an app the current one (None: a new one at the next use); the former is returned."""
-    global _current
-    former, _current = _current, app
-    return former
-
-
-def handle(
-    *sources: Any,
-    pipe: Iterable[Pipe] = (),
-    sink: Iterable[Any] = (),
-    name: str | None = None,
-    delivery: str = "at-least-once",
-) -> Callable[[H], H]:
-    """Bind sources and sinks to a function of the current app; see `App.handle`.
-
-    >>> topic, cache = Topic('demo', backend='memory'), {}
-    >>> @handle(topic, sink=[print])
-    ... def handler(msg, **kwargs):
-    ...     return msg.key, msg.value
+    Raises:
+        ConfigError: it is no source; what to write instead.
     """
-    return current_app().handle(*sources, pipe=pipe, sink=sink, name=name, delivery=delivery)
-
-
-def stream(**kwargs: Any) -> Coroutine[None, None, None]:
-    """Run the current app; see `App.stream`."""
-    return current_app().stream(**kwargs)
-
-
-class Conf:
-    """The settings that every topic of the current app is made with.
-
-    >>> Conf({'group_id': 'default-demo'})
-    {'group_id': 'default-demo'}
-
-    Later calls add to what earlier ones gave; a topic takes what is there when it is made.
-    """
-
-    pubsub: ClassVar[PubSub] = PubSub()
-
-    def __init__(self, conf: Mapping[str, Any] | None = None, **settings: Any) -> None:
-        self.app = current_app()
-        self.app.conf.update(conf or {}, **settings)
-
-    def __repr__(self) -> str:
-        return repr(mask({key: Setting(value, "code") for key, value in self.app.conf.items()}))
-
-    def __getitem__(self, key: str) -> Any:
-        return self.app.conf[key]
-
-    @property
-    def iterables(self) -> dict[str, PausableStream]:
-        """What is being read, by name, while the app runs."""
-        return {stream.name: stream for stream in self.app.streams}
-
-    @property
-    def exit_hooks(self) -> list[Callable[[], Any]]:
-        return self.app.exit_hooks
-
-    def register_exit_hook(self, exit_hook: Callable[[], Any | Awaitable[Any]]) -> None:
-        """Call a function, sync or async, on shutdown."""
-        self.app.on_exit(exit_hook)
-
-    def register_iterable(self, key: str, it: AsyncIterable[Any]) -> None:
-        """Name an iterable for `register_handler`."""
-        _check_source(it)
-        self.app.named_iterables[key] = it
-
-    def register_handler(self, key: str, handler: Handler, *pipe: Pipe) -> None:
-        """Bind a handler to the iterable of that name."""
-        if key not in self.app.named_iterables:
-            raise ConfigError(f"No iterable is registered as {key!r}: register_iterable() first.")
-        self.app.handle(self.app.named_iterables[key], pipe=pipe)(handler)
-
-    async def start(self, **kwargs: Any) -> None:
-        """Run the app; see `App.stream`."""
-        await self.app.stream(**kwargs)
-
-
-def _check_source(source: Any) -> None:
     if isinstance(source, (ISource, Topic, Source)) or hasattr(type(source), "__aiter__"):
         return
     if hasattr(source, "__iter__"):

@@ -82,7 +82,7 @@ class Cache(ICache):
         type: Any = None,
         app: App | None = None,
     ) -> None:
-        from slipcore.app import current_app
+        from slipcore.current import current_app
 
         self.app = app if app is not None else current_app()
         self.name = str(path)

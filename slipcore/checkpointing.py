@@ -107,7 +107,7 @@ class Checkpoint:
         cache_key_prefix: str = "_",
         pause_dependent: bool = True,
     ) -> None:
-        from slipcore.app import current_app
+        from slipcore.current import current_app
 
         self.app: App = current_app()
         self.name = name

@@ -42,6 +42,11 @@ class Choice:
     reason: str
     set_aside: tuple[str, ...] = ()
 
+    @property
+    def outlives_process(self) -> bool:
+        """Whether what it holds is there after a crash of the process."""
+        return getattr(self.backend.options_type(), "outlives_process", True)
+
     def options(self) -> Any:
         """The validated options.
 

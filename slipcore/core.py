@@ -1,6 +1,6 @@
 """The names of the core in one place."""
 
-from slipcore.app import Conf, handle, stream
+from slipcore.current import Conf, handle, stream
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import READ_FROM_END, READ_FROM_START
 from slipcore.resources import Topic

@@ -161,7 +161,7 @@ def _weakest(binding: Binding, caches: list[Cache]) -> WeakestLink | None:
         name = ", ".join(map(_name, binding.pipe))
         return WeakestLink(name=name, kind="pipe", reason="what it holds in a crash is lost")
     for cache in caches:
-        if not _outlives(cache):
+        if not cache.choice().outlives_process:
             return _link(cache, "what is in memory is lost with the process")
     if len({_store(cache) for cache in caches}) > 1:
         return _link(caches[1], f"it is not in one store with {caches[0].name}")
@@ -186,7 +186,7 @@ def _state(binding: Binding, caches: list[Cache], reasons: list[str]) -> str:
             "repeats the one that came first"
         )
         return AT_LEAST_ONCE
-    if not all(_outlives(cache) for cache in caches):
+    if not all(cache.choice().outlives_process for cache in caches):
         reasons.append("state in memory is lost with the process")
         return AT_MOST_ONCE
     if binding.holds:
@@ -204,16 +204,11 @@ def _store(cache: Cache) -> object:
     return choice.backend.name, cache.name
 
 
-def _outlives(thing: Topic | Cache) -> bool:
-    """Whether what it holds is there after a crash of the process."""
-    return getattr(thing.choice().backend.options_type(), "outlives_process", True)
-
-
 def _replay(source: Any) -> tuple[bool, str]:
     """Whether what was read and not finished comes again after a crash."""
     name = _name(source)
     if isinstance(source, Topic):
-        if not _outlives(source):
+        if not source.choice().outlives_process:
             return False, f"{name} is in memory: what it holds is lost with the process"
         return True, f"{name} keeps what was read; it comes again from the last commit"
     if isinstance(source, Source):

@@ -233,6 +233,8 @@ class Plugins:
                 f"It would come with the plugin {info.owner}, which {_became(info)}."
                 for info in culprits
             )
+        elif meant in names:
+            pass  # it is there: that was the mistake
         elif meant in KNOWN:
             said.append(self._brought_by(KNOWN[meant]))
         else:

@@ -101,7 +101,7 @@ class Topic:
         backend: str | None = None,
         app: App | None = None,
     ) -> None:
-        from slipcore.app import current_app
+        from slipcore.current import current_app
 
         self.app = app if app is not None else current_app()
         self.name = name
@@ -403,7 +403,7 @@ class _Registered:
         backend: str | None = None,
         app: App | None = None,
     ) -> None:
-        from slipcore.app import current_app
+        from slipcore.current import current_app
 
         self.app = app if app is not None else current_app()
         self.name = name

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from slipcore import App, Cache, Conf, ISource, Limits, Record, Topic, handle, stream
-from slipcore.app import current_app, use_app
 from slipcore.config import Config
+from slipcore.current import current_app, use_app
 from slipcore.interfaces import ConfigError, ConnectError
 from slipcore.plugins import Plugins
 

@@ -20,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipcore import App, ISource, Limits, Out, Record, Sink, Source
-from slipcore.app import current_app, use_app
 from slipcore.checkpointing import Checkpoint, Dependency
 from slipcore.clock import now
 from slipcore.config import Config
+from slipcore.current import current_app, use_app
 from slipcore.interfaces import (
     Assignment,
     Capability,

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import slipcore.checkpointing
 import slipcore.dependencies
-from slipcore.app import App, use_app
+from slipcore.app import App
 from slipcore.checkpointing import Checkpoint, Dependency
+from slipcore.current import use_app
 from slipcore.interfaces import ConfigError, ICache, ICheckpointStore, StateFormatError
 
 
@@ -95,7 +96,7 @@ class Restartable:
 
     def restart(self, unbound: bool = False) -> Stage:
         self.app = app = Stage(self.store, unbound)
-        self._monkeypatch.setattr("slipcore.app.current_app", lambda: app)
+        self._monkeypatch.setattr("slipcore.current.current_app", lambda: app)
         return app
 
 

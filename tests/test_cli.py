@@ -198,7 +198,7 @@ def test_a_file_that_runs_its_stream_itself_is_told_how_to_guard_it(
         f"""
     from asyncio import run
     from slipcore import stream
-    from slipcore.app import current_app
+    from slipcore.current import current_app
     {call}
     """,
     )

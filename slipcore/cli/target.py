@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from slipcore.app import App, current_app
+from slipcore.app import App
+from slipcore.current import current_app
 from slipcore.interfaces import ConfigError
 
 

@@ -10,8 +10,9 @@ from contextvars import copy_context
 from pathlib import Path
 from types import ModuleType
 
-from slipcore.app import PREPARE, App, current_app, use_app
+from slipcore.app import PREPARE, App
 from slipcore.cli.target import Target
+from slipcore.current import current_app, use_app
 from slipcore.interfaces import ConfigError
 
 

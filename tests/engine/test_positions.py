@@ -245,6 +245,35 @@ def test_two_topics_of_one_name_and_group_must_agree(make_app: MakeApp) -> None:
         run(app.stream())
 
 
+@BETWEEN_APPS
+def test_state_knows_nothing_of_a_topic_that_began_anew(make_app: MakeApp) -> None:
+    """A topic in memory is empty in the next process; its records are counted from the first on."""
+    counted = []
+    for _ in range(2):
+        app = make_app()
+        topic, counts = app.topic("in", backend="memory"), app.cache("counts")
+
+        @app.handle(topic, sink=[counts], name="count")
+        def count(record: Record, counts: Any = counts, app: App = app) -> tuple[str, int]:
+            number = (counts[record.value] or 0) + 1
+            counted.append((record.value, number))
+            if record.value == "c":
+                app.stop()
+            return record.value, number
+
+        async def work(app: App = app, topic: Any = topic) -> None:
+            await fill(topic, (None, "a"), (None, "b"))
+            for _ in range(2):  # the second run of one process goes on where the first one ended
+                await fill(topic, (None, "c"))
+                await app.stream()
+
+        run(work())
+        app.close()
+    assert counted == [
+        ("a", 1), ("b", 1), ("c", 1), ("c", 2), ("a", 2), ("b", 2), ("c", 3), ("c", 4),
+    ]  # fmt: skip
+
+
 def test_an_empty_state_beside_a_group_with_a_position_is_said(
     make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
