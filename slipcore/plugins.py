@@ -233,9 +233,7 @@ class Plugins:
                 f"It would come with the plugin {info.owner}, which {_became(info)}."
                 for info in culprits
             )
-        elif meant in names:
-            pass  # it is there: that was the mistake
-        elif meant in KNOWN:
+        elif meant in KNOWN and meant not in names:
             said.append(self._brought_by(KNOWN[meant]))
         else:
             said += _all_unused(unused)
