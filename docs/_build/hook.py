@@ -166,7 +166,7 @@ def _variable(section: str, key: str) -> str:
 def _settings(section: str) -> str:
     if section == "backends":
         return "those of the backend NAME"
-    named = NAMES if section == "topics" else NAMES[:1]
+    named = {"topics": NAMES, "caches": NAMES[:2]}.get(section, NAMES[:1])
     return f"{_code(named)}, and those of its backend"
 
 
