@@ -350,7 +350,8 @@ class ITopic(ISource, ISink):
     partition that it names, else, so that data may move between backends, to
     `partition_for(key, n)`. [topic.partition] Topics of other names share nothing.
     [topic.topics-are-apart] Where a group without a position starts is said by
-    `auto_offset_reset`. [topic.reset]
+    `auto_offset_reset`. [topic.reset] An end where it starts is kept as its position before
+    anything is delivered (needs COMMIT), so that it begins there once. [topic.latest-is-kept]
     """
 
 

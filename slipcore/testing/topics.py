@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from slipcore.interfaces import Out, partition_for
+from slipcore.testing.contract import needs
 from slipcore.testing.groups import SourceContract
 from slipcore.testing.places import Outlet, Place, Places, TopicOutlet, TopicPlace
 from slipcore.testing.promises import promise
@@ -154,9 +155,7 @@ class TopicContract(SourceContract, SinkContract):
     def test_a_group_may_start_with_the_latest(
         self, make_topic: MakeTopic, name: str, group: str
     ) -> None:
-        """With `auto_offset_reset="latest"` a group reads what arrives after it has joined, and
-        reads it again as long as it is not committed.
-        """
+        """With `auto_offset_reset="latest"` a group reads what arrives after it has joined."""
 
         async def scenario() -> None:
             async with make_topic(name, group, 1) as sender:
@@ -166,9 +165,26 @@ class TopicContract(SourceContract, SinkContract):
                     await reader.joined()
                     await send(sender, Out(b"new"))
                     assert await reader.values(1) == [b"new"]
-                topic = make_topic(name, group, 1, auto_offset_reset="latest")
-                async with Reader(topic, patience=self.patience) as reader:
-                    assert await reader.values(1) == [b"new"]
+
+        self.run(scenario())
+
+    @needs("commit")
+    @promise("topic.reset", "topic.latest-is-kept")
+    def test_what_came_after_the_latest_comes_again(
+        self, make_topic: MakeTopic, name: str, group: str
+    ) -> None:
+        """What a group that began with the latest has not finished is there for its next member."""
+
+        async def scenario() -> None:
+            async with make_topic(name, group, 1) as sender:
+                await send(sender, Out(b"old"))
+                for number in range(2):
+                    topic = make_topic(name, group, 1, auto_offset_reset="latest")
+                    async with Reader(topic, patience=self.patience) as reader:
+                        await reader.joined()
+                        if number == 0:
+                            await send(sender, Out(b"new"))
+                        assert await reader.values(1) == [b"new"]
 
         self.run(scenario())
 

@@ -111,6 +111,15 @@ class Server(ABC):
     def pause(self) -> None:
         """Let it hang: connections stay, and nothing is answered."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + self.patience
+        while not self._stands_still() and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def _stands_still(self) -> bool:
+        """Whether all its threads have stopped, where that can be seen."""
+        threads = Path(f"/proc/{self._pid}/task")
+        states = [file.read_text().rpartition(")")[2].split()[0] for file in threads.glob("*/stat")]
+        return all(state == "T" for state in states)
 
     def resume(self) -> None:
         """Let it go on after `pause()`."""

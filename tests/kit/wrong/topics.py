@@ -8,7 +8,7 @@ from zlib import crc32
 import msgspec
 
 from slipcore.backends.memory import MemoryTopicOptions
-from slipcore.interfaces import Out, Scope
+from slipcore.interfaces import Assignment, Out, Positions, Scope
 from tests.kit.wrong.marks import breaks
 from tests.kit.wrong.right import RightTopic
 
@@ -92,3 +92,15 @@ class StartsAtTheStart(RightTopic):
         settings: dict[str, Any] = {**msgspec.structs.asdict(options)}
         settings["auto_offset_reset"] = "earliest"
         super().__init__(name, MemoryTopicOptions(**settings), scope)
+
+
+@breaks("topic.latest-is-kept")
+class ForgetsTheEnd(RightTopic):
+    """The end where a group begins is no position of the group."""
+
+    async def accept(self, assignment: Assignment, positions: Positions) -> None:
+        if self._options.auto_offset_reset == "latest":
+            ends = [len(records) for records in self._opened().partitions]
+            new = [p for p, committed in assignment.added.items() if committed is None]
+            positions = {**{p: ends[p] - 1 for p in new}, **positions}
+        await super().accept(assignment, positions)

@@ -188,12 +188,11 @@ class AcmeTopic(ITopic):
         log = self._opened()
         for partition, committed in assignment.added.items():
             position = positions.get(partition, committed)
-            if position is not None:
-                self._next[partition] = position + 1
-            elif self._options.auto_offset_reset == "latest":
-                self._next[partition] = len(log.partitions[partition])
-            else:
-                self._next[partition] = 0
+            if position is None and self._options.auto_offset_reset == "latest":
+                # The end that is found is the group's position from now on.
+                position = len(log.partitions[partition]) - 1
+                self._server.committed.setdefault(self._place, {})[partition] = position
+            self._next[partition] = 0 if position is None else position + 1
         self._wake.set()
 
     def _opened(self) -> Log:
