@@ -55,7 +55,7 @@ bench: $(STAMP) ## measure the engine, and Kafka topic to topic, beside the loop
 	$(BIN)/python -m benchmarks.kafka
 
 docs: $(STAMP) ## build the documentation into site/, where any warning is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "The documentation is in site/index.html."
 
 clean: ## remove what was made, the state of the demo too
