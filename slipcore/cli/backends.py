@@ -97,7 +97,7 @@ def _found(plugins: Plugins, kind: str | None, name: str | None) -> list[Backend
         word = kind.replace("-", "_").lower()
         word = word if word in WORDS else word.removesuffix("s")  # "caches"
         kind = word if word in WORDS else kind
-    backends = list(_backends(plugins))
+    backends = list(listed(plugins))
     if kind is not None and kind not in WORDS:
         if name is not None:
             raise ConfigError(f"There is no kind '{kind}'. {hint(kind, WORDS)}")
@@ -122,7 +122,7 @@ def _of_name(plugins: Plugins, backends: list[Backend], word: str) -> list[Backe
     return [_sheet(backend) for backend in named]
 
 
-def _backends(plugins: Plugins) -> Iterator[Backend]:
+def listed(plugins: Plugins) -> Iterator[Backend]:
     """By kind and name; what is source and sink is a topic."""
     found = [backend for name in plugins.names() for backend in plugins.of_name(name)]
     both = {(b.name, b.owner, b.factory) for b in found if b.kind == "source"} & {

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from slipcore.cli.backends import listed
 from slipcore.cli.exits import FAILED, MISCONFIGURED
 from slipcore.cli.printing import print_json, print_table, print_text, say_failure
 from slipcore.config import Config
@@ -43,6 +44,10 @@ class PluginRow(msgspec.Struct, frozen=True):
     reason: str | None
     conflicts: list[Conflict]
 
+    @property
+    def owner(self) -> str:
+        return f"{self.distribution}:{self.name}" if self.distribution else self.name
+
 
 def list_plugins(*, as_json: bool, check: bool) -> int:
     """Print the plugins and return the exit code."""
@@ -55,7 +60,7 @@ def list_plugins(*, as_json: bool, check: bool) -> int:
     if as_json:
         print_json(rows)
     else:
-        _print(rows, list(_sentences(plugins)))
+        _print(rows, _provided(plugins), list(_sentences(plugins)))
     wrong = any(row.status == "failed" or row.conflicts for row in rows)
     return FAILED if check and wrong else 0
 
@@ -77,18 +82,15 @@ def plugin_rows(plugins: Plugins) -> list[PluginRow]:
     ]
 
 
-def provided(provides: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What a plugin provides, a line for each kind; what is source and sink is a topic."""
-    sources, sinks = provides.get("source", ()), provides.get("sink", ())
-    said = {
-        "topic": [name for name in sources if name in sinks],
-        "source": [name for name in sources if name not in sinks],
-        "sink": [name for name in sinks if name not in sources],
-        **{kind: names for kind, names in provides.items() if kind not in ("source", "sink")},
+def _provided(plugins: Plugins) -> dict[str, str]:
+    """What each plugin provides, by owner, a line for each kind."""
+    names: dict[str, dict[str, list[str]]] = {}
+    for backend in listed(plugins):
+        names.setdefault(backend.owner, {}).setdefault(backend.kind, []).append(backend.name)
+    return {
+        owner: "\n".join(f"{kind.replace('_', ' ')}: {', '.join(of)}" for kind, of in kinds.items())
+        for owner, kinds in names.items()
     }
-    for kind, names in said.items():
-        if names:
-            yield f"{kind.replace('_', ' ')}: {', '.join(names)}"
 
 
 def _conflicts(plugins: Plugins) -> Iterator[Conflict]:
@@ -113,11 +115,13 @@ def _sentences(plugins: Plugins) -> Iterator[str]:
             yield str(error)
 
 
-def _print(rows: Sequence[PluginRow], conflicts: Sequence[str]) -> None:
+def _print(
+    rows: Sequence[PluginRow], provided: Mapping[str, str], conflicts: Sequence[str]
+) -> None:
     print_table(
         ("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", "PROVIDES"),
         [
-            (row.name, row.distribution, row.version, row.status, "\n".join(provided(row.provides)))
+            (row.name, row.distribution, row.version, row.status, provided.get(row.owner, ""))
             for row in rows
         ],
         whole=("VERSION", "STATUS"),

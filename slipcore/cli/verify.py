@@ -85,7 +85,8 @@ def verify_backend(
             _need_pytest()
             found = _installed(name, _settings(name, settings), _values(values), patience)
             for one in found:
-                one.reach(Path(directory))
+                if one.has_suite:
+                    one.reach(Path(directory))
             reports = [_report(one) for one in found]
     except SlipError as error:
         say_failure(_own_words(str(error), name))

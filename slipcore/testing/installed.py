@@ -59,6 +59,11 @@ class Installed:
     values: Sequence[Any] = ()
 
     @property
+    def has_suite(self) -> bool:
+        """Whether it can be filled and read back by its name alone."""
+        return self.kind not in ("source", "sink")
+
+    @property
     def offers(self) -> frozenset[str]:
         """What a source says that it can do."""
         offered: frozenset[Capability] = getattr(self.backend.load(), "capabilities", frozenset())
@@ -189,7 +194,7 @@ def kinds_of(plugins: Plugins, name: str) -> list[tuple[str, Backend]]:
 
 def why_not(installed: Installed) -> str | None:
     """Why there is no suite for a backend by its name alone; None: there is one."""
-    if installed.kind in ("source", "sink"):
+    if not installed.has_suite:
         face = "SourceContract" if installed.kind == "source" else "SinkContract"
         return (
             f"What is not both source and sink can't be filled or read back by its name alone: "
