@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from slipcore.configfile import ConfigFile, find
 from slipcore.errors import ConfigError
-from slipcore.selection import VARIABLES, check_setting, from_environment
+from slipcore.plugins.selection import VARIABLES, check_setting, from_environment
 from slipcore.settings import ENVIRONMENT, Setting, hint, mask, merge, validate
 
 if TYPE_CHECKING:
-    from slipcore.registry import Backend
+    from slipcore.plugins.registry import Backend
 
 __all__ = ["Config", "Setting", "mask", "merge", "validate"]
 

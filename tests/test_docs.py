@@ -20,7 +20,7 @@ from slipcore.cli.commands import slip
 from slipcore.config import SINGLES, TABLES
 from slipcore.optiondocs import describe_options
 from slipcore.plugins import Plugins
-from slipcore.selection import VARIABLES
+from slipcore.plugins.selection import VARIABLES
 from slipcore.testing.promises import promised
 from tests.pages import DOCS, ROOT, blocks, is_included, pages, run
 

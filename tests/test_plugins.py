@@ -13,7 +13,6 @@ from textwrap import dedent
 import pytest
 from packaging.requirements import Requirement
 
-from slipcore import known
 from slipcore.interfaces import (
     BackendConflictError,
     ConfigError,
@@ -22,8 +21,8 @@ from slipcore.interfaces import (
     PluginLoadError,
     UnknownBackendError,
 )
-from slipcore.plugins import KINDS, PluginInfo, Plugins, backend_of_setting, claimant
-from slipcore.versions import unmet
+from slipcore.plugins import KINDS, PluginInfo, Plugins, backend_of_setting, claimant, known
+from slipcore.plugins.versions import unmet
 
 Install = Callable[..., None]
 
@@ -109,7 +108,7 @@ def test_listing_imports_neither_backends_nor_clients() -> None:
     """A report leaves the backends themselves, and every client library, alone."""
     code = """if True:
         import sys
-        from slipcore.registry import Registry
+        from slipcore.plugins.registry import Registry
         from slipcore.plugins import Plugins
         before = set(sys.modules)
         Plugins.from_env({}).report()

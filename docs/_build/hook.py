@@ -26,7 +26,7 @@ from slipcore.cli.commands import slip
 from slipcore.config import NAMES, SINGLES, TABLES
 from slipcore.options import TopicOptions
 from slipcore.optiondocs import OptionInfo, describe_options
-from slipcore.selection import VARIABLES
+from slipcore.plugins.selection import VARIABLES
 from slipcore.testing.promises import ids_of, promised
 
 _LINE: Final = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)

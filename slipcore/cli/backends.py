@@ -21,9 +21,9 @@ from slipcore.cli.printing import (
 )
 from slipcore.config import Config
 from slipcore.interfaces import ConfigError, SlipError
-from slipcore.known import KNOWN
 from slipcore.optiondocs import OptionInfo, describe_options
 from slipcore.plugins import KINDS, Backend, Plugins
+from slipcore.plugins.known import KNOWN
 from slipcore.settings import hint
 
 TOPIC: Final = "topic"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from slipcore.errors import ConfigError
-from slipcore.known import KNOWN
 from slipcore.plugins import Plugins
+from slipcore.plugins.known import KNOWN
 
 PREFIX: Final = "slip-"
 

@@ -18,7 +18,7 @@ from slipcore.backends.memory.state import (
 from slipcore.backends.memory.topic import MemoryTopic, MemoryTopicOptions
 from slipcore.engine.bindings import Step
 from slipcore.interfaces import Changes, Out, Positions, Record, Scope
-from slipcore.registry import Backend
+from slipcore.plugins.registry import Backend
 from slipcore.scope import AppScope
 
 Moment: TypeAlias = Literal["flush", "write", "commit"]

@@ -1,4 +1,4 @@
-"""Plugins: found, isolated from each other, and listed; a name becomes a backend."""
+"""`Plugins`: what is installed, plugin by plugin; a name becomes a backend."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from slipcore.discovery import CORE, EntryPoint, core_version, described, installed
 from slipcore.errors import BackendConflictError, PluginError, PluginLoadError, UnknownBackendError
-from slipcore.known import KNOWN, Known, backend_of_setting, claimant
-from slipcore.loading import load
-from slipcore.registry import KINDS, Backend, PluginInfo, Registry, words
-from slipcore.selection import ALLOW, DISABLE, STRICT, Selection, canonical, from_environment
+from slipcore.plugins.discovery import CORE, EntryPoint, core_version, described, installed
+from slipcore.plugins.known import KNOWN, Known
+from slipcore.plugins.loading import load
+from slipcore.plugins.registry import Backend, PluginInfo, Registry, words
+from slipcore.plugins.selection import (
+    ALLOW,
+    DISABLE,
+    STRICT,
+    Selection,
+    canonical,
+    from_environment,
+)
 from slipcore.settings import Setting, nearest
 
 if TYPE_CHECKING:
     from slipcore.config import Config
-
-__all__ = [
-    "KINDS",
-    "Backend",
-    "PluginInfo",
-    "Plugins",
-    "backend_of_setting",
-    "claimant",
-]
 
 logger = logging.getLogger(__name__)
 

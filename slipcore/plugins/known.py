@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-CHECKOUT: Final = Path(__file__).parent.parent
+CHECKOUT: Final = Path(__file__).parent.parent.parent
 """Where the project's other distributions lie, if this core is the editable one of a checkout."""
 
 

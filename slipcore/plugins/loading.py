@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Final
 
-from slipcore.discovery import CORE, Distribution, EntryPoint
 from slipcore.errors import PluginError
-from slipcore.known import remedy
-from slipcore.versions import unmet
+from slipcore.plugins.discovery import CORE, Distribution, EntryPoint
+from slipcore.plugins.known import remedy
+from slipcore.plugins.versions import unmet
 
 _PLACE: Final = re.compile(r"\s*(\w+(?:\.\w+)*)\s*(?::\s*\w+(?:\.\w+)*\s*)?(?:\[.*\]\s*)?$")
 

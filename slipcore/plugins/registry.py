@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from slipcore import hookspecs
 from slipcore.errors import MissingDependencyError, PluginError
-from slipcore.known import remedy
-from slipcore.loading import told
+from slipcore.plugins.known import remedy
+from slipcore.plugins.loading import told
 from slipcore.settings import nearest
 
 KINDS: Final = ("source", "sink", "cache", "codec", "checkpoint_store")
