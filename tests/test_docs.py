@@ -198,7 +198,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     pip = folder / "bin" / "pip"
     pip.write_text(f'#!/bin/sh\nexec "{UV}" pip "$@" --quiet\n')
     pip.chmod(0o755)
-    path = os.pathsep.join((str(pip.parent), os.environ["PATH"]))
+    path = os.pathsep.join((str(pip.parent), str(Path(UV).parent), os.environ["PATH"]))
     environ = {**clean_environment(), "PYTHONUNBUFFERED": "1"}
     return {**environ, "VIRTUAL_ENV": str(folder), "PATH": path}
 
