@@ -32,6 +32,7 @@ redis: $(STAMP) ## run a Redis to play with until Ctrl-C
 	@$(BIN)/python -m tests.servers redis
 
 demo: $(STAMP) ## join a year of flights with the weather; FLIGHTS=20000 for less, BACKEND=kafka|redis
+	@case "$(BACKEND)" in ""|kafka|redis) ;; *) echo "BACKEND is kafka or redis." >&2; exit 2;; esac
 	@$(if $(BACKEND),rm -rf .demo/$(BACKEND))
 	$(if $(BACKEND),$(BIN)/python -m tests.servers $(BACKEND)) $(DEMO) \
 		$(if $(FLIGHTS),--flights $(FLIGHTS)) $(if $(BACKEND),--state .demo/$(BACKEND))

@@ -244,6 +244,10 @@ class Topic:
         Args:
             offset: for all partitions, or by partition.
             timeout: seconds to wait for it where no handler is running.
+
+        Raises:
+            SourceError: a partition or an offset that is not there. Within a handler an offset is
+                only tried when it is through, and then it is the run that fails.
         """
         stream = self._bare_stream or self.app.stream_of(self)
         if isinstance(stream, SourceStream):

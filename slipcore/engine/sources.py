@@ -357,7 +357,13 @@ class SourceStream(PausableStream):
     # --- seeking --------------------------------------------------------------------------
 
     async def seek(self, offset: Mapping[int, int] | int, timeout: float) -> None:
-        """Go on elsewhere from the next cut on; does not wait where a handler is running."""
+        """Go on elsewhere from the next cut on; does not wait where a handler is running.
+
+        Raises:
+            SourceError: a partition is named that is not there.
+        """
+        if self._total:
+            self._check_partitions(offset)
         self.close_gate("control")
         task = asyncio.ensure_future(self._seek(offset))
         self._seeks.add(task)
@@ -390,14 +396,18 @@ class SourceStream(PausableStream):
     def _targets(
         self, offset: Mapping[int, int] | int, partitions: Mapping[int, Any] | set[int]
     ) -> dict[int, int]:
+        self._check_partitions(offset)
         if isinstance(offset, int):
             return dict.fromkeys(partitions, offset)
-        unknown = sorted(p for p in offset if not 0 <= p < self._total)
+        return {p: o for p, o in offset.items() if p in partitions}
+
+    def _check_partitions(self, offset: Mapping[int, int] | int) -> None:
+        named = () if isinstance(offset, int) else offset
+        unknown = sorted(p for p in named if not 0 <= p < self._total)
         if unknown:
             raise SourceError(
                 f"{self.name} has no partition {unknown[0]}: it has {self._total}, counted from 0."
             )
-        return {p: o for p, o in offset.items() if p in partitions}
 
     async def _move(self, targets: dict[int, int]) -> None:
         """Move the source and, with it, the positions that the group and the stores hold."""

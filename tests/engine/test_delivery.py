@@ -9,6 +9,7 @@ import pytest
 
 from slipcore import Out, Record
 from slipcore.engine.sources import SourceStream
+from slipcore.interfaces import SourceError
 
 from .conftest import BETWEEN_APPS, MakeApp, fill, run
 
@@ -156,6 +157,28 @@ def test_pause_holds_records_and_loses_none(make_app: MakeApp) -> None:
 
     run(work())
     assert seen == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_seek_where_nothing_is_fails_where_it_is_called(make_app: MakeApp) -> None:
+    """A partition that the topic lacks is an error of the call, which may go on after it."""
+    app = make_app()
+    topic, said = app.topic("in"), []
+
+    @app.handle(topic)
+    async def handler(record: Record) -> None:
+        try:
+            await topic.seek({9: 0})
+        except SourceError as error:
+            said.append(str(error))
+        app.stop()
+
+    async def work() -> None:
+        await fill(topic, ("k", "v"))
+        await app.stream()
+
+    run(work())
+    (sentence,) = said
+    assert sentence.endswith("has no partition 9: it has 1, counted from 0.")
 
 
 def test_seek_inside_a_handler_goes_back_after_the_record_in_hand(make_app: MakeApp) -> None:

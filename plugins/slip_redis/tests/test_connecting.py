@@ -114,6 +114,12 @@ def test_a_server_that_does_not_come_is_named(make_topic: MakeTopic, make_store:
 
 
 @pytest.mark.servers("redis")
+def test_a_database_that_is_not_there(redis: Redis, make_store: MakeStore) -> None:
+    """The sentence says where its number stands."""
+    with pytest.raises(ConnectError, match="no database of this number; set the one at the end"):
+        make_store(f"{redis.url.rpartition('/')[0]}/9999").attach("a")
+
+
 def test_a_wrong_password_is_refused_at_once(make_topic: MakeTopic, make_store: MakeStore) -> None:
     """Waiting would not make it right. No message has it; the right one works."""
     with Redis(password="right") as server:

@@ -79,6 +79,8 @@ def reason(error: BaseException) -> str:
         return "it has reached its maxmemory; raise that, or have fewer records and values kept"
     if "WRONGTYPE" in said:
         return "another program uses a key of this name; choose another name, or another database"
+    if "DB index is out of range" in said:
+        return "it has no database of this number; set the one at the end of url right"
     if "MISCONF" in said:
         return "it can't save to its disk and takes no writes; see the server's log"
     if isinstance(error, RedisTimeoutError):
