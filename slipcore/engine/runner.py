@@ -288,9 +288,10 @@ class Runner:
             return None
         left = sum(lane.unfinished for lane in self.lanes)
         after = "at once" if self._now.is_set() else f"after {self._limits.stop:g} s"
+        what = f"{left} records were not durable" if left else "the last commit was not through"
         held = f"; a record was still in hand in {', '.join(abandoned)}" if abandoned else ""
         return DeadlineError(
-            f"Stopped {after} with unfinished work: {left} records were not durable{held}. "
+            f"Stopped {after} with unfinished work: {what}{held}. "
             "What is unfinished comes again at the next start, where the source can replay."
         )
 
