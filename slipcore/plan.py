@@ -229,6 +229,7 @@ def _resource(thing: Any) -> ResourcePlan:
     if isinstance(thing, (Topic, Source, Sink, Cache)):
         choice = thing.choice()
         choice.options()
+        choice.backend.load()  # what can't be imported here can't start either
         if isinstance(thing, Topic):
             thing.codecs()
         aside = [f"{key} belongs to another backend and is not used" for key in choice.set_aside]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -128,3 +129,40 @@ def test_the_weakest_link_is_what_limits_the_guarantee(
     (binding,) = app.plan().bindings
     weakest = binding.weakest
     assert (None if weakest is None else (weakest.name, weakest.kind)) == expected
+
+
+# --- what can't start ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("factory", "sentence"),
+    [
+        ("slip_vault_code:Vault", "needs the module slip_nowhere, which is not installed: "),
+        ("json:Vault", "as json:Vault, and json has no Vault."),
+        ("sys:maxsize", "and that is of type int, which is not callable."),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_what_can_not_be_imported_is_not_planned(
+    slip: Slip, write: Write, command: str, factory: str, sentence: str
+) -> None:
+    """A store that nobody could load promises nothing: exit code 2, as the start says it."""
+    write("words.py", Path("counting.py"))
+    write("slip_vault_code.py", "import slip_nowhere")
+    write(
+        "slip_vault.py",
+        f"""
+        from slipcore import hookimpl
+
+        @hookimpl
+        def register_caches(register):
+            register("vault", "{factory}")
+        """,
+    )
+    metadata = write("slip_vault-1.0.dist-info/METADATA", "Name: slip-vault\nVersion: 1.0\n")
+    write("slip_vault-1.0.dist-info/entry_points.txt", "[slipcore]\nvault = slip_vault\n")
+    path = os.pathsep.join((str(metadata.parent.parent), os.environ.get("PYTHONPATH", "")))
+    result = slip(command, "words.py", SLIP_DEFAULTS__CACHE="vault", PYTHONPATH=path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+    assert sentence in result.stderr

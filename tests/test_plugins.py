@@ -139,15 +139,39 @@ def test_a_plugin_is_found_by_its_entry_point(install: Install) -> None:
 
 
 def test_a_plugin_may_register_nothing(install: Install) -> None:
-    """A module without hooks is a plugin that provides nothing."""
+    """A module without hooks is a plugin that provides nothing, and asks whether it is to."""
     install("slip_empty", "")
-    assert only(Plugins(), "slip_empty").status == "loaded"
+    info = only(Plugins(), "slip_empty")
+    assert (info.status, info.provides) == ("loaded", {})
+    assert info.reason == "it registers nothing: are its hooks marked with @hookimpl?"
+    told = (
+        " It may come with the plugin slip-empty:slip_empty, which is loaded: it registers "
+        "nothing: are its hooks marked with @hookimpl?"
+    )
+    assert Plugins(allow=["slip_empty"]).missing("empty").endswith(told)
+
+
+def test_hooks_may_share_a_function(install: Install) -> None:
+    """Beside marked hooks a function that is not marked is nobody's but the plugin's own."""
+    install(
+        "slip_shared",
+        """
+        def register_topics(register):
+            register("mine", dict)
+
+        @hookimpl
+        def register_sinks(register):
+            register_topics(register)
+        """,
+    )
+    assert only(Plugins(), "slip_shared").provides == {"sink": ("mine",)}
 
 
 def test_a_plugin_may_take_fewer_arguments_than_are_offered(install: Install) -> None:
     """A hook without parameters still loads: specifications may grow."""
     install("slip_terse", "@hookimpl\ndef register_sinks():\n    pass\n")
-    assert only(Plugins(), "slip_terse").status == "loaded"
+    info = only(Plugins(), "slip_terse")
+    assert (info.status, info.reason) == ("loaded", "its hooks register nothing")
 
 
 def test_all_five_kinds_can_be_registered(install: Install) -> None:
@@ -257,6 +281,30 @@ BROKEN = {
         "@hookimpl\ndef register_caches(register): register('vault', 3)",
         'its factory is callable or "module:attribute"',
     ),
+    "gives register what it does not take": (
+        "@hookimpl\ndef register_caches(register): register('vault', dict, colour='x')",
+        "its hook register_caches raised TypeError: register() got an unexpected keyword argument "
+        "'colour'",
+    ),
+    "marks no hook": (
+        "def register_caches(register): register('vault', dict)",
+        "its function register_caches is not marked with @hookimpl",
+    ),
+    "marks no hook and misspells it": (
+        "def register_cache(register): register('vault', dict)",
+        "its function register_cache is not marked with @hookimpl",
+    ),
+    "marks only one of two hooks": (
+        """
+        @hookimpl
+        def register_sinks(register):
+            register("first", dict)
+
+        def register_caches(register):
+            register("first", dict)
+        """,
+        "its function register_caches is not marked with @hookimpl",
+    ),
     "names no place": (
         "@hookimpl\ndef register_caches(register): register('vault', 'slip_vault.Vault')",
         'write "module:attribute"',
@@ -275,7 +323,7 @@ BROKEN = {
     ),
     "registers asynchronously": (
         "@hookimpl\nasync def register_caches(register): register('vault', dict)",
-        "register_caches is to call register() and return nothing",
+        "register_caches is not to be async, but to call register() and return nothing",
     ),
     "yields": (
         "@hookimpl\ndef register_caches(register): yield register('vault', dict)",
@@ -309,11 +357,15 @@ def test_a_broken_plugin_stops_nobody_else(
     assert any(r.exc_info for r in caplog.records if r.levelno == logging.DEBUG)
 
 
-def test_an_interrupt_is_not_taken_for_a_broken_plugin(install: Install) -> None:
-    """Ctrl-C while plugins load ends the program."""
+def test_an_interrupt_is_not_taken_for_a_broken_plugin(
+    install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ctrl-C while plugins load ends the program, and says at which plugin it was."""
     install("slip_slow", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         Plugins().load()
+    (record,) = caplog.records
+    assert record.getMessage() == "Interrupted while the plugin slip-slow:slip_slow was loaded"
 
 
 def test_strict_plugins_raise(install: Install) -> None:
@@ -332,10 +384,12 @@ def test_what_is_no_entry_point_fails_alone(install: Install, tmp_path: Path) ->
     install("slip_line", CACHE)
     install("slip_other", CACHE.replace("vault", "other"))
     install("slip_bytes", CACHE)
+    install("slip_odd", CACHE)
     for name, content in (
         ("slip_line", b"[slipcore]\n# the plugin\nslip_line\n"),
         ("slip_other", b"[console_scripts]\nthis is no script\n[slipcore]\nother=slip_other\n"),
         ("slip_bytes", b"[slipcore]\nbytes = slip_bytes\n# \xff"),
+        ("slip_odd", b"[slipcore]\nodd = slip\xffodd\n"),
     ):
         (tmp_path / f"{name}-1.0.dist-info/entry_points.txt").write_bytes(content)
     plugins = Plugins()
@@ -343,7 +397,8 @@ def test_what_is_no_entry_point_fails_alone(install: Install, tmp_path: Path) ->
     assert only(plugins, "slip_line").reason == (
         "its line in entry_points.txt is not of the form name = module"
     )
-    assert "bytes" not in [info.name for info in plugins.report()]
+    assert only(plugins, "bytes").status == "loaded"
+    assert only(plugins, "odd").reason == ("its entry point 'slip\ufffdodd' is no module")
 
 
 @pytest.mark.parametrize(
@@ -399,6 +454,41 @@ def test_one_module_behind_two_entry_points_fails_the_second(
         "its entry point names what is the plugin slip-vault:a already"
     )
     assert len(caplog.records) == 1
+
+
+def test_a_module_belongs_to_the_distribution_of_its_name(install: Install, tmp_path: Path) -> None:
+    """A stranger whose entry point names somebody else's module takes nothing from its owner."""
+    install("slip_vault", CACHE)
+    install("slip_abc", "")
+    (tmp_path / "slip_abc-1.0.dist-info/entry_points.txt").write_text("[slipcore]\na=slip_vault\n")
+    plugins = Plugins()
+    assert plugins.get("cache", "vault").owner == "slip-vault:slip_vault"
+    assert only(plugins, "a").reason == (
+        "its entry point names what is the plugin slip-vault:slip_vault already"
+    )
+    names = [info.name for info in plugins.report()]
+    assert names == ["builtin", *sorted(names[1:])]
+
+
+def test_a_requirement_that_is_not_installed(install: Install, tmp_path: Path) -> None:
+    """It is told beside what the plugin provides, whose modules may come from elsewhere."""
+    install("slip_vault", CACHE)
+    install("slip_whole", CACHE.replace("vault", "other"))
+    for name, lines in (
+        ("slip_vault", "Requires-Dist: pluggy>=1\nRequires-Dist: slip-nowhere[fast]>=1\n"),
+        ("slip_whole", 'Requires-Dist: SlipCore\nRequires-Dist: slip-nowhere; extra == "x"\n'),
+    ):
+        metadata = tmp_path / f"{name}-1.0.dist-info/METADATA"
+        metadata.write_text(metadata.read_text() + lines)
+    plugins = Plugins()
+    info = only(plugins, "slip_vault")
+    assert (info.status, info.provides) == ("loaded", {"cache": ("vault",)})
+    assert info.reason == (
+        "it requires slip-nowhere, which is not installed: install slip-vault again, with its "
+        "dependencies"
+    )
+    assert only(plugins, "slip_whole").reason is None
+    assert plugins.unused("vault") == []
 
 
 def test_metadata_without_name_or_version(install: Install, tmp_path: Path) -> None:
@@ -556,6 +646,37 @@ def test_a_name_that_another_distribution_brings(kind: str, name: str, distribut
     assert f"It comes with {distribution}: pip install -e plugins/{folder}." in str(info.value)
 
 
+def test_allowing_what_this_project_brings() -> None:
+    """Where it is not installed, the command that installs it from a checkout is named."""
+    for name in ("slip-kafka", "Kafka", "slip_kafka:kafka"):
+        with pytest.raises(ConfigError, match=r"which is not installed: pip install -e plugins/sl"):
+            Plugins([], allow=[name]).load()
+
+
+def test_what_another_distribution_brings_and_is_of_another_kind(install: Install) -> None:
+    """Nobody is told to install what would not help, whether it is a name of its own or near it."""
+    plugins = Plugins(entry_points=[])
+    assert plugins.missing("kafka", "cache") == (
+        "There is no cache backend 'kafka': there are memory, sqlite. 'kafka', of slip-kafka, is a "
+        "topic and a checkpoint store, and no cache."
+    )
+    assert plugins.missing("json", "cache").endswith(" 'json' is a codec, and no cache.")
+    assert "rocks" not in plugins.missing("rokcs", "codec")
+    assert "pip install" not in plugins.missing("avro", "source")
+    install("slip_kafka", "raise RuntimeError('half built')", entry="kafka")
+    failed = Plugins(allow=["kafka"])
+    assert failed.missing("kafka", "cache").endswith("and a checkpoint store, and no cache.")
+    assert " It would come with the plugin slip-kafka:kafka, " in failed.missing("kafka", "source")
+
+
+def test_what_is_known_of_other_distributions_is_what_they_bring() -> None:
+    """The kinds that are told of a backend are those that its plugin registers."""
+    for entry_point in (e for e in entry_points(group="slipcore") if e.name in known.KNOWN):
+        plugins = Plugins([entry_point])
+        kinds = {backend.kind for backend in plugins.of_name(entry_point.name)}
+        assert kinds == set(known.KNOWN[entry_point.name].kinds)
+
+
 def test_a_misspelled_name_that_another_distribution_brings() -> None:
     """A near miss of such a name leads to the distribution too."""
     with pytest.raises(UnknownBackendError, match="Did you mean 'rocks'.*slip-rocks"):
@@ -596,16 +717,27 @@ def test_a_core_that_is_of_no_checkout(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_misspelled_name_of_a_plugin_that_failed(install: Install) -> None:
-    """The near miss leads to the plugin, and to why it failed."""
+    """The near miss leads to the plugin and to why it failed, as a guess: it has told no name."""
     install("slip_vault", "raise RuntimeError('half built')", entry="vault")
     plugins = Plugins(allow=["vault"])
     with pytest.raises(UnknownBackendError) as info:
         plugins.get("cache", "valt")
-    assert (
-        "Did you mean 'vault'? It would come with the plugin slip-vault:vault, which failed: "
-        in (str(info.value))
+    assert str(info.value) == (
+        "There is no cache backend 'valt': there are memory, sqlite. It may come with the plugin "
+        "slip-vault:vault, which failed: importing slip_vault raised RuntimeError: half built."
     )
     assert plugins.missing("valt").startswith("There is no backend 'valt': there are json, memory")
+
+
+def test_a_misspelled_name_that_a_plugin_registered_before_it_failed(install: Install) -> None:
+    """What it has told is known: of that kind, and of no other."""
+    install("slip_safe", CACHE + "\n    @hookimpl\n    def register_sinks(register): 1 / 0\n")
+    plugins = Plugins(allow=["slip_safe"])
+    assert (
+        "Did you mean 'vault'? It would come with the plugin slip-safe:slip_safe, which failed: "
+        in plugins.missing("valt", "cache")
+    )
+    assert "Did you mean" not in plugins.missing("valt", "codec")
 
 
 def test_what_may_be_a_backend(install: Install) -> None:
@@ -621,7 +753,7 @@ def test_what_may_be_a_backend(install: Install) -> None:
 
 def test_an_installed_distribution_that_does_not_register_its_name(install: Install) -> None:
     """Nobody is told to install what is there."""
-    install("slip_kafka", "", version="0.0.9")
+    install("slip_kafka", CACHE, version="0.0.9")
     with pytest.raises(UnknownBackendError) as info:
         Plugins(allow=["slip_kafka"]).get("source", "kafka")
     assert "It belongs to slip-kafka; the installed 0.0.9 does not register it." in str(info.value)
@@ -662,15 +794,52 @@ def test_a_missing_library_of_this_project_names_the_command(install: Install) -
         Plugins(allow=["slip_rocks"]).get("cache", "vault").load()
 
 
-@pytest.mark.parametrize("place", ["slip_vault.nowhere:Vault", "slip_wrong:Vault"])
-def test_a_plugins_own_mistake_is_not_disguised(install: Install, place: str) -> None:
-    """An import that is the plugin's own error comes through as it is."""
-    install("slip_wrong", "from slip_wrong import nothing_of_this\n")
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        (
+            "slip_vault.nowhere:Vault",
+            "slip-vault:slip_vault registers the cache backend 'vault' in the module "
+            "slip_vault.nowhere, and there is no slip_vault.nowhere.",
+        ),
+        (
+            "slip_wrong:Vault",
+            "The cache backend 'vault' of slip-vault:slip_vault can't be used: importing "
+            "slip_wrong raised ModuleNotFoundError: No module named 'slip_wrong.nothing'; "
+            "'slip_wrong' is not a package.",
+        ),
+        (
+            "slip_raising:Vault",
+            "The cache backend 'vault' of slip-vault:slip_vault can't be used: importing "
+            "slip_raising raised RuntimeError: half built.",
+        ),
+    ],
+)
+def test_a_plugins_own_mistake_is_told(install: Install, place: str, sentence: str) -> None:
+    """A module that is not there or can't be imported is told with whose it is, and the cause."""
+    install("slip_wrong", "import slip_wrong.nothing\n")
+    install("slip_raising", "raise RuntimeError('half built')")
     install("slip_vault", FACTORY.replace("{place}", place))
-    with pytest.raises(ImportError) as info:
-        Plugins().get("cache", "vault").load()
-    assert not isinstance(info.value, PluginError)
-    assert info.value.__notes__ == ["for the cache backend 'vault' of slip-vault:slip_vault"]
+    backend = Plugins().get("cache", "vault")
+    for use in (backend.load, backend.options_type):
+        with pytest.raises(PluginError) as info:
+            use()
+        assert str(info.value) == sentence
+        assert isinstance(info.value.__cause__, (ModuleNotFoundError, RuntimeError))
+
+
+def test_a_factory_that_can_not_be_called(install: Install) -> None:
+    """It names plugin, place and type; the same as options is no class."""
+    install("slip_vault", FACTORY.replace("{place}", "sys:maxsize"))
+    backend = Plugins().get("cache", "vault")
+    with pytest.raises(PluginError) as info:
+        backend.load()
+    assert str(info.value) == (
+        "slip-vault:slip_vault registers sys:maxsize as the factory of the cache backend 'vault', "
+        "and that is of type int, which is not callable."
+    )
+    with pytest.raises(PluginError, match="it is no Struct and no dataclass"):
+        backend.options_type()
 
 
 def test_a_factory_that_is_not_there(install: Install) -> None:

@@ -114,7 +114,9 @@ def plan(target: str, as_json: bool, graph: bool) -> None:
 
 @slip.group(invoke_without_command=True, short_help="List the plugins and what each provides.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-@click.option("--check", is_flag=True, help="Exit with 1 if one failed or two want one name.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 1 if one is not in order or two want one name."
+)
 @click.pass_context
 def plugins(context: click.Context, as_json: bool, check: bool) -> None:
     """List the installed plugins, what each provides, and why one could not be used.
@@ -130,13 +132,14 @@ def plugins(context: click.Context, as_json: bool, check: bool) -> None:
       name, distribution, version   the entry point, and who brings it
       status      "loaded", "failed" or "disabled"
       provides    kind -> names
-      reason      why it is not used, or null
+      reason      why it is not used, or what is wrong with it, or null
       conflicts   kind, name, owners: names that another plugin has too
 
     \b
     Exit codes with --check:
-      0  all that is not disabled is loaded, and no name is wanted twice
-      1  a plugin failed, or two plugins register one name
+      0  all that is not disabled is in order, and no name is wanted twice
+      1  a plugin failed, registers nothing, or lacks what it requires;
+         or two plugins register one name
       2  a wrong setting
     """
     if context.invoked_subcommand is not None:
@@ -184,7 +187,8 @@ def verify(
     Exit codes:
       0  every promise that is offered is held
       1  one failed
-      2  NAME is not known, wrongly set, or can't be reached
+      2  NAME is not known, wrongly set, or can't be reached; or nothing
+         of it could be verified
     """
     from slipcore.cli.verify import verify_backend
 

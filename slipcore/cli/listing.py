@@ -32,7 +32,7 @@ class PluginRow(msgspec.Struct, frozen=True):
     Attributes:
         status: "loaded", "failed" or "disabled".
         provides: kind -> names.
-        reason: why it is not used; None where it is.
+        reason: why it is not used, or what is wrong with it; None where it is in order.
         conflicts: names that another plugin registers too.
     """
 
@@ -52,7 +52,7 @@ class PluginRow(msgspec.Struct, frozen=True):
 def list_plugins(*, as_json: bool, check: bool) -> int:
     """Print the plugins and return the exit code."""
     try:
-        plugins = Plugins.of(Config.load())
+        plugins = Plugins.of(Config.load(), strict=False)
         rows = plugin_rows(plugins)
     except SlipError as error:
         say_failure(str(error))
@@ -61,7 +61,7 @@ def list_plugins(*, as_json: bool, check: bool) -> int:
         print_json(rows)
     else:
         _print(rows, _provided(plugins), list(_sentences(plugins)))
-    wrong = any(row.status == "failed" or row.conflicts for row in rows)
+    wrong = any((row.reason and row.status != "disabled") or row.conflicts for row in rows)
     return FAILED if check and wrong else 0
 
 

@@ -79,24 +79,32 @@ class KindReport(msgspec.Struct, frozen=True):
 def verify_backend(
     name: str, *, settings: Sequence[str], values: Sequence[str], patience: float, as_json: bool
 ) -> int:
-    """Run the suites of all kinds of a backend, print what came of them, return the exit code."""
+    """Run the suites of all kinds of a backend, print what came of them, return the exit code.
+
+    It is 0 only where a promise was held: what could not be verified is not in order.
+    """
+    given: dict[str, str] = {}
     try:
         with TemporaryDirectory(prefix="slip-verify-") as directory, _hypothesis_in(directory):
             _need_pytest()
-            found = _installed(name, _settings(name, settings), _values(values), patience)
+            given = _settings(settings)
+            found = _installed(name, given, _values(values), patience)
+            _check(found, given, values)
             for one in found:
                 if one.has_suite:
                     one.reach(Path(directory))
             reports = [_report(one) for one in found]
     except SlipError as error:
-        say_failure(_own_words(str(error), name))
+        say_failure(_own_words(str(error), name, given))
         return MISCONFIGURED
     if as_json:
         print_json(reports)
     else:
         _print(reports)
-    failed = any(row.outcome == "failed" for report in reports for row in report.promises)
-    return FAILED if failed else 0
+    outcomes = {row.outcome for report in reports for row in report.promises}
+    if "failed" in outcomes:
+        return FAILED
+    return 0 if "held" in outcomes else MISCONFIGURED
 
 
 @contextmanager
@@ -125,7 +133,7 @@ def _need_pytest() -> None:
 
 
 def _installed(
-    name: str, environ: Mapping[str, str], values: Sequence[Any], patience: float
+    name: str, settings: Mapping[str, str], values: Sequence[Any], patience: float
 ) -> list[Installed]:
     """The backend, once for each kind that it is registered as.
 
@@ -137,7 +145,8 @@ def _installed(
     from slipcore.plugins import Plugins
     from slipcore.testing.installed import Installed, kinds_of
 
-    config = Config.load(environ={**os.environ, **environ})
+    own = {_variable(name, key): value for key, value in settings.items()}
+    config = Config.load(environ={**os.environ, **own})
     plugins = Plugins.of(config)
     backends = kinds_of(plugins, name)
     if not backends:
@@ -147,8 +156,29 @@ def _installed(
     ]
 
 
-def _settings(name: str, given: Sequence[str]) -> dict[str, str]:
-    """`key=value` as the environment has it, since it is text in both places.
+def _check(found: Sequence[Installed], settings: Mapping[str, str], values: Sequence[str]) -> None:
+    """See that all that was given is right, and is used.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    from slipcore.testing.installed import OF_TOPICS
+
+    for key in settings:
+        takers = [one for one in found if key in one.taken]
+        if takers and all(key in one.decided for one in takers):
+            whose = "each topic is given its own" if key in OF_TOPICS else "files are temporary"
+            raise ConfigError(f"--set {key} would have no effect: {whose}.")
+    if values and not any(one.kind == "codec" for one in found):
+        raise ConfigError(
+            f"--value is what a codec is to write, and {found[0].backend.name} is no codec."
+        )
+    for one in found:
+        one.check()
+
+
+def _settings(given: Sequence[str]) -> dict[str, str]:
+    """`key=value`: text, as it is in the environment.
 
     Raises:
         ConfigError: it is not of that form.
@@ -158,7 +188,7 @@ def _settings(name: str, given: Sequence[str]) -> dict[str, str]:
         key, separator, value = setting.partition("=")
         if not separator or not key.isidentifier():
             raise ConfigError(f"--set takes KEY=VALUE, not '{setting}'.")
-        found[_variable(name, key)] = value
+        found[key.lower()] = value
     return found
 
 
@@ -166,10 +196,12 @@ def _variable(name: str, key: str) -> str:
     return f"SLIP_BACKENDS__{re.sub('[^A-Za-z0-9]', '_', name).upper()}__{key.upper()}"
 
 
-def _own_words(sentence: str, name: str) -> str:
-    """A sentence about a setting that was given by --set, as it was given."""
-    prefix = re.escape("environment " + _variable(name, ""))
-    return re.sub(rf"{prefix}([A-Z0-9_]+)", lambda found: f"--set {found[1].lower()}", sentence)
+def _own_words(sentence: str, name: str, settings: Mapping[str, str]) -> str:
+    """A sentence about settings, with those of --set as they were given."""
+    for key in settings:
+        variable = re.escape(f"environment {_variable(name, key)}")
+        sentence = re.sub(rf"{variable}\b", f"--set {key}", sentence)
+    return sentence.replace("give it in code, in slip.toml", "give it with --set, in slip.toml")
 
 
 def _values(given: Sequence[str]) -> list[Any]:

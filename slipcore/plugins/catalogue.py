@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from slipcore.errors import BackendConflictError, PluginError, PluginLoadError, UnknownBackendError
-from slipcore.plugins.discovery import CORE, EntryPoint, core_version, described, installed
-from slipcore.plugins.known import KNOWN, Known
+from slipcore.plugins.discovery import (
+    CORE,
+    Distribution,
+    EntryPoint,
+    core_version,
+    described,
+    installed,
+    is_installed,
+    owns,
+)
+from slipcore.plugins.known import KNOWN, brought, remedy
 from slipcore.plugins.loading import load
+from slipcore.plugins.missing import missing
 from slipcore.plugins.registry import Backend, PluginInfo, Registry, words
 from slipcore.plugins.selection import (
     ALLOW,
@@ -22,6 +32,7 @@ from slipcore.plugins.selection import (
     canonical,
     from_environment,
 )
+from slipcore.plugins.versions import required
 from slipcore.settings import Setting, nearest
 
 if TYPE_CHECKING:
@@ -30,9 +41,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUILTIN: Final = "builtin"
-
-FEW: Final = 3
-"""So many plugins are told with their reasons where nobody knows a name; of more only the names."""
 
 
 class Plugins:
@@ -63,13 +71,17 @@ class Plugins:
         self._all: Registry | None = None
 
     @classmethod
-    def of(cls, config: Config) -> Plugins:
+    def of(cls, config: Config, *, strict: bool | None = None) -> Plugins:
         """What is installed, as far as the configuration lets it be used.
 
         `[plugins]` of slip.toml has `allow` and `disable`, lists of names, and `strict`; over
         them stand SLIP_PLUGINS, SLIP_DISABLE_PLUGINS and SLIP_STRICT_PLUGINS.
+
+        Args:
+            strict: whatever the configuration says of it, as one does who lists what failed.
         """
-        return cls._selected(config.plugins)
+        given = {} if strict is None else {STRICT: Setting(strict, "strict= in code")}
+        return cls._selected({**config.plugins, **given})
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Plugins:
@@ -131,20 +143,6 @@ class Plugins:
         """All plugins, the built-in one first, the others by name."""
         return list(self._loaded().plugins)
 
-    def unused(self, name: str) -> list[PluginInfo]:
-        """Plugins that are not used and would bring a backend of that name, as far as is known.
-
-        One that failed in a hook has told what it brings; of others the name has to be the
-        backend's, or that of the distribution behind "slip-".
-        """
-        lost = {owner for (_, of), by in self._loaded().lost.items() if of == name for owner in by}
-        called = {canonical(name), canonical(f"slip-{name}")}
-        return [
-            info
-            for info in self._unused()
-            if info.owner in lost or called & set(map(canonical, _names(info)))
-        ]
-
     def may_be(self, name: str) -> bool:
         """Whether a name is a backend's, as far as can be told.
 
@@ -155,9 +153,6 @@ class Plugins:
             return True
         failed = any(info.status == "failed" for info in self.report())
         return failed and nearest(name, self.names()) is None
-
-    def _unused(self) -> list[PluginInfo]:
-        return [info for info in self.report() if info.status != "loaded"]
 
     # --- loading --------------------------------------------------------------------------
 
@@ -180,7 +175,9 @@ class Plugins:
         given = self._entry_points
         found = installed() if given is None else [(e, described(e.dist)) for e in given]
         plugins = [(PluginInfo(e.name, d.name, d.version, "loaded"), e, d) for e, d in found]
-        plugins.sort(key=lambda plugin: (plugin[0].name, plugin[0].distribution))
+        # Of two that name one module, the one whose it is comes first.
+        plugins.sort(key=lambda it: (not owns(it[2], it[1].value), it[0].name, it[0].distribution))
+        lacks = _Lacking()
         self._selection.check(name for info, *_ in plugins for name in _names(info))
         for info, entry_point, dist in plugins:
             against = self._selection.against(_names(info))
@@ -188,10 +185,17 @@ class Plugins:
                 registry.plugins.append(replace(info, status="disabled", reason=against))
                 continue
             try:
-                registry.admit(info, partial(load, entry_point, dist, version))
+                lacking = replace(info, reason=lacks.told(dist))
+                registry.admit(lacking, partial(load, entry_point, dist, version))
             except PluginError as error:
                 self._failed(info, error)
                 registry.plugins.append(replace(info, status="failed", reason=str(error)))
+            except KeyboardInterrupt:
+                logger.warning("Interrupted while the plugin %s was loaded", info.owner)
+                raise
+        registry.plugins[1:] = sorted(
+            registry.plugins[1:], key=lambda info: (info.name, info.distribution)
+        )
         return registry
 
     def _failed(self, info: PluginInfo, error: PluginError) -> None:
@@ -214,50 +218,57 @@ class Plugins:
         Args:
             kind: None: of any kind.
         """
-        names = self.names(kind)
-        what = words(kind, name) if kind is not None else f"backend '{name}'"
-        said = [f"There is no {what}: there are {', '.join(names)}."]
-        unused = self._unused()
-        lost = (of for _, of in self._loaded().lost)
-        meant = name
-        if name not in KNOWN and not self.unused(name):
-            known = {*names, *KNOWN, *lost, *(info.name for info in unused)}
-            meant = nearest(name, known - {name}) or name
-        if meant != name:
-            said.append(f"Did you mean '{meant}'?")
-        culprits = self.unused(meant)
-        if culprits:
-            said += (
-                f"It would come with the plugin {info.owner}, which {_became(info)}."
-                for info in culprits
-            )
-        elif meant in KNOWN and meant not in names:
-            said.append(self._brought_by(KNOWN[meant]))
-        else:
-            said += _all_unused(unused)
-        return " ".join(said)
+        return missing(self, name, kind)
 
-    def _brought_by(self, known: Known) -> str:
-        for info in self.report():
-            if canonical(info.distribution) == known.distribution:
-                does = "does not register it" if info.status == "loaded" else "is not used"
-                return f"It belongs to {info.distribution}; the installed {info.version} {does}."
-        return f"It comes with {known.distribution}: {known.install()}."
+    def lost(self, kind: str | None = None) -> dict[str, list[str]]:
+        """Names that plugins had registered before they failed -> the owners of these."""
+        lost: dict[str, list[str]] = {}
+        for (of, name), owners in self._loaded().lost.items():
+            if kind in (of, None):
+                lost[name] = list(dict.fromkeys((*lost.get(name, ()), *owners)))
+        return lost
+
+    def unused(self, name: str, kind: str | None = None) -> list[PluginInfo]:
+        """Plugins that bring nothing here and may be where a backend of that name comes from.
+
+        One that failed in a hook has told what it brings; of others the name has to be the
+        backend's, or that of the distribution behind "slip-".
+
+        Args:
+            kind: None: of any kind.
+        """
+        lost = self.lost(kind).get(name, ())
+        called = {canonical(name), canonical(f"slip-{name}")}
+        if name in KNOWN and not brought(name, kind):
+            called = set()
+        return [
+            info
+            for info in self.all_unused()
+            if info.owner in lost or called & set(map(canonical, _names(info)))
+        ]
+
+    def all_unused(self) -> list[PluginInfo]:
+        """Plugins that bring nothing here: they failed, are disabled, or register nothing."""
+        return [info for info in self.report() if not info.provides]
 
 
-def _became(info: PluginInfo) -> str:
-    return f"{'failed' if info.status == 'failed' else 'is disabled'}: {info.reason}"
+class _Lacking:
+    """What distributions require and is not installed; each is looked for once."""
 
+    def __init__(self) -> None:
+        self._there: dict[str, bool] = {CORE: True}
 
-def _all_unused(unused: list[PluginInfo]) -> Iterator[str]:
-    """Who else may bring a name: a plugin that is not loaded can't tell."""
-    for status, became in (("failed", "failed"), ("disabled", "are disabled")):
-        infos = [info for info in unused if info.status == status]
-        if len(infos) <= FEW:
-            yield from (f"Plugin {info.owner} {_became(info)}." for info in infos)
-        else:
-            owners = ", ".join(info.owner for info in infos)
-            yield f"These plugins {became} and may bring it, `slip plugins` says why: {owners}."
+    def told(self, dist: Distribution) -> str | None:
+        """What a distribution lacks, to be told beside what it provides; None: nothing.
+
+        It may have its modules from elsewhere, and then works: this is no failure.
+        """
+        for name in map(canonical, required(dist.requires)):
+            if name not in self._there:
+                self._there[name] = is_installed(name)
+            if not self._there[name]:
+                return f"it requires {name}, which is not installed: {remedy(name, dist.name)}"
+        return None
 
 
 def _names(info: PluginInfo) -> list[str]:

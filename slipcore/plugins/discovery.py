@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
@@ -90,6 +91,18 @@ def described(dist: Any) -> Distribution:
     )
 
 
+def is_installed(name: str) -> bool:
+    """Whether there is a distribution of that name."""
+    from importlib.metadata import distributions
+
+    return any(distributions(name=name))
+
+
+def owns(dist: Distribution, module: str) -> bool:
+    """Whether a distribution is the one that a module comes with, by their names."""
+    return re.sub(r"[-_.]+", "_", dist.name).lower() == module.partition(".")[0].strip().lower()
+
+
 def core_version() -> str:
     """The version of this core; empty where it is on the path without being installed."""
     from importlib.metadata import PackageNotFoundError, distribution
@@ -120,8 +133,10 @@ def _entry_points(text: str) -> Iterator[EntryPoint]:
 
 
 def _read(dist: Any, file: str) -> str:
-    """A file of a distribution; empty where it is not there, or nobody can read it."""
+    """A file of a distribution, as far as it is text; empty where there is none to read."""
     try:
         return dist.read_text(file) or ""
-    except (OSError, ValueError):  # nobody may, or it is no UTF-8
+    except UnicodeDecodeError as error:  # the lines that are no UTF-8 are to be told, not lost
+        return error.object.decode(errors="replace")
+    except (OSError, ValueError):
         return ""

@@ -20,10 +20,12 @@ class Known:
 
     Attributes:
         distribution: what brings it.
+        kinds: what it is.
         settings: the settings that only its topics have, with `_` for other characters.
     """
 
     distribution: str
+    kinds: tuple[str, ...]
     settings: frozenset[str] = frozenset()
 
     def install(self) -> str:
@@ -40,6 +42,7 @@ class Known:
 KNOWN: Final[Mapping[str, Known]] = {
     "kafka": Known(
         "slip-kafka",
+        ("source", "sink", "checkpoint_store"),
         # The names of aiokafka and librdkafka that no other client of a log has.
         frozenset(
             """
@@ -59,11 +62,29 @@ KNOWN: Final[Mapping[str, Known]] = {
             """.split()  # noqa: SIM905  # as a list it is a page
         ),
     ),
-    "rocks": Known("slip-rocks"),
-    "redis": Known("slip-redis"),
-    "avro": Known("slip-avro"),
+    "rocks": Known("slip-rocks", ("cache", "checkpoint_store")),
+    "redis": Known("slip-redis", ("source", "sink", "cache", "checkpoint_store")),
+    "avro": Known("slip-avro", ("codec",)),
 }
 """Backends by name that the core does not have, and who brings them."""
+
+
+def brought(name: str, kind: str | None) -> bool:
+    """Whether a distribution of this project brings a backend; None: of any kind."""
+    known = KNOWN.get(name)
+    return known is not None and (kind is None or kind in known.kinds)
+
+
+def install_command(plugin: str) -> str | None:
+    """How to install a plugin of this project, to end a sentence; None: it is none.
+
+    Args:
+        plugin: its name, that of its distribution, or both with a colon, in lower case.
+    """
+    for name, known in KNOWN.items():
+        if plugin in (name, known.distribution, f"{known.distribution}:{name}"):
+            return known.install()
+    return None
 
 
 def backend_of_setting(name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from importlib import import_module
 from types import ModuleType
@@ -29,6 +29,9 @@ MARK: Final = f"{hookspecs.hookimpl.project_name}_impl"
 
 _GIVEN: Final = tuple(inspect.signature(hookspecs.register_sources).parameters)
 """What a hook may ask for; all of them are of one shape."""
+NO_HOOKS: Final = "it registers nothing: are its hooks marked with @hookimpl?"
+NOTHING: Final = "its hooks register nothing"
+
 _WORDS: Final = {"source": "source or topic", "checkpoint_store": "checkpoint store"}
 
 
@@ -56,9 +59,15 @@ class Backend:
 
         Raises:
             MissingDependencyError: a library that the backend stands on is not installed.
-            PluginError: what was registered is not there.
+            PluginError: what was registered is not there, or can't be imported or called.
         """
         factory: Callable[..., Any] = self._resolve(self.factory)
+        if not callable(factory):
+            raise PluginError(
+                f"{self.owner} registers {self.factory} as the factory of the "
+                f"{words(self.kind, self.name)}, and that is of type {type(factory).__name__}, "
+                "which is not callable."
+            )
         return factory
 
     def options_type(self) -> type | None:
@@ -66,15 +75,18 @@ class Backend:
 
         Raises:
             MissingDependencyError: a library that the backend stands on is not installed.
-            PluginError: what was registered is not there, or is no Struct or dataclass.
+            PluginError: what was registered is not there, can't be imported, or is no Struct or
+                dataclass.
         """
-        options: type | None = self._resolve(self.options)
-        if options is not None and not (is_dataclass(options) or issubclass(options, Struct)):
-            raise PluginError(
-                f"{self.owner} registers {options.__qualname__} as the options of the "
-                f"{words(self.kind, self.name)}, and it is no Struct and no dataclass."
-            )
-        return options
+        options = self._resolve(self.options)
+        if options is None:
+            return None
+        if isinstance(options, type) and (is_dataclass(options) or issubclass(options, Struct)):
+            return options
+        raise PluginError(
+            f"{self.owner} registers {getattr(options, '__qualname__', options)} as the options of "
+            f"the {words(self.kind, self.name)}, and it is no Struct and no dataclass."
+        )
 
     def _resolve(self, thing: Any) -> Any:
         if not isinstance(thing, str):
@@ -92,28 +104,27 @@ class Backend:
     def _import(self, module: str) -> ModuleType:
         backend = words(self.kind, self.name)
         try:
-            return import_module(module)
-        except SystemExit as error:
-            raise PluginError(
-                f"The {backend} of {self.owner} can't be used: importing {module} ended the "
-                "process."
-            ) from error
-        except ModuleNotFoundError as error:
-            missing = error.name or ""
-            own = module.partition(".")[0]
-            if missing.partition(".")[0] in ("", own, "slipcore"):
-                # A mistake of the plugin's own, which only its traceback explains.
-                error.add_note(f"for the {backend} of {self.owner}")
-                raise
-            owner = self.distribution or self.owner
-            raise MissingDependencyError(
-                f"The {backend} of {owner} needs the module {missing}, which is not installed: "
-                f"{remedy(missing, owner)}.",
-                name=missing,
-            ) from error
-        except Exception as error:
-            error.add_note(f"for the {backend} of {self.owner}")
-            raise
+            with told(f"importing {module}"):
+                return import_module(module)
+        except PluginError as error:
+            cause = error.__cause__
+            missing = (cause.name or "") if isinstance(cause, ModuleNotFoundError) else ""
+            if missing and f"{module}.".startswith(f"{missing}."):
+                raise PluginError(
+                    f"{self.owner} registers the {backend} in the module {module}, and there is "
+                    f"no {missing}."
+                ) from cause
+            own = ("", "slipcore", module.partition(".")[0])
+            if missing.partition(".")[0] not in own:
+                owner = self.distribution or self.owner
+                raise MissingDependencyError(
+                    f"The {backend} of {owner} needs the module {missing}, which is not "
+                    f"installed: {remedy(missing, owner)}.",
+                    name=missing,
+                ) from cause
+            raise PluginError(f"The {backend} of {self.owner} can't be used: {error}.") from (
+                cause or error
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,7 @@ class PluginInfo:
     Attributes:
         name: of its entry point.
         provides: kind -> names.
-        reason: why it is not used.
+        reason: why it is not used, or registers nothing, or may not work; None: it is in order.
     """
 
     name: str
@@ -172,7 +183,8 @@ class Registry:
             plugin = load()
             for owner in (owner for admitted, owner in self._admitted if admitted is plugin):
                 raise PluginError(f"its entry point names what is the plugin {owner} already")
-            self._ask(plugin, info, brought)
+            hooks = _hooks(plugin, info)
+            self._ask(hooks, info, brought)
         except PluginError:
             for name in brought:
                 self.lost.setdefault(name, []).append(info.owner)
@@ -182,14 +194,18 @@ class Registry:
             self.backends.setdefault(name, []).append(backend)
         kinds = {kind: tuple(name for of, name in brought if of == kind) for kind in KINDS}
         provides = {kind: names for kind, names in kinds.items() if names}
-        self.plugins.append(replace(info, provides=provides))
+        reason = info.reason if provides else NOTHING if hooks else NO_HOOKS
+        self.plugins.append(replace(info, provides=provides, reason=reason))
 
     def _ask(
-        self, plugin: object, info: PluginInfo, brought: dict[tuple[str, str], Backend]
+        self,
+        hooks: Mapping[str, pluggy.HookCaller],
+        info: PluginInfo,
+        brought: dict[tuple[str, str], Backend],
     ) -> None:
         """Call all hooks, and raise only then: what the others bring is to be known as lost."""
         failed: PluginError | None = None
-        for kind, hook in _hooks(plugin, info).items():
+        for kind, hook in hooks.items():
             try:
                 self._call(hook, info, kind, brought)
             except PluginError as error:
@@ -222,12 +238,15 @@ class Registry:
                 kind, name, factory, options, summary, info.owner, info.distribution, info.version
             )
 
+        register.__qualname__ = "register"  # as Python calls it when its arguments are wrong
         with told(f"its hook {hook.name}"):
             answers = hook(register=register)
         for answer in answers:
             if hasattr(answer, "close"):
                 answer.close()  # a coroutine or generator, none of which ran
-            raise PluginError(f"{hook.name} is to call register() and return nothing")
+            is_async = inspect.iscoroutine(answer) or inspect.isasyncgen(answer)
+            what = "not to be async, but " if is_async else ""
+            raise PluginError(f"{hook.name} is {what}to call register() and return nothing")
 
 
 class _Marked(pluggy.PluginManager):
@@ -245,12 +264,15 @@ def _hooks(plugin: object, info: PluginInfo) -> dict[str, pluggy.HookCaller]:
     """Kind -> what calls the hook of this plugin alone, so that what raises stops nobody else.
 
     Raises:
-        PluginError: a hook that nobody calls, or one that asks for what it is not given. Without
-            specifications pluggy takes both, and with them says it in a paragraph.
+        PluginError: a function that is a hook by its name and is not marked, a hook that nobody
+            calls, or one that asks for what it is not given. Without specifications pluggy takes
+            all of them, and with them says the latter two in a paragraph.
     """
     manager = _Marked(hookspecs.hookimpl.project_name)
     manager.register(plugin, info.owner)
     callers = {hook.name: hook for hook in manager.get_hookcallers(plugin) or ()}
+    for name in _unmarked(plugin, callers):
+        raise PluginError(f"its function {name} is not marked with @hookimpl")
     if isinstance(plugin, type) or not (callers or isinstance(plugin, ModuleType)):
         what = plugin.__name__ if isinstance(plugin, type) else f"a {type(plugin).__name__}"
         raise PluginError(f"its entry point is to name a module with hooks, and names {what}")
@@ -268,9 +290,21 @@ def _hooks(plugin: object, info: PluginInfo) -> dict[str, pluggy.HookCaller]:
     return {kind: callers[name] for kind, name in _HOOKS.items() if name in callers}
 
 
+def _unmarked(plugin: object, marked: Collection[str]) -> Iterator[str]:
+    """Functions that were probably meant as hooks.
+
+    Where nothing is marked that is all which begin like one; else these may be what hooks share.
+    """
+    names = vars(plugin if isinstance(plugin, (ModuleType, type)) else type(plugin))
+    hooks = _HOOKS.values()
+    for name in hooks if marked else [n for n in names if n in hooks or n.startswith("register_")]:
+        if name not in marked and inspect.isfunction(names.get(name)):
+            yield name
+
+
 def _check_registration(kind: str, name: object, factory: object, options: object) -> None:
     if not isinstance(name, str) or not name or name != name.strip():
-        raise PluginError(f"{name!r} is no name for a {_WORDS.get(kind, kind)}")
+        raise PluginError(f"{name!r} is no name for a {kind_words(kind)}")
     if isinstance(factory, str):
         _check_place(factory)
     elif not callable(factory):
@@ -288,4 +322,9 @@ def _check_place(place: str) -> None:
 
 def words(kind: str, name: str) -> str:
     """A backend as sentences call it."""
-    return f"{_WORDS.get(kind, kind)} backend '{name}'"
+    return f"{kind_words(kind)} backend '{name}'"
+
+
+def kind_words(kind: str) -> str:
+    """A kind as sentences call it; a topic is registered as source and as sink."""
+    return _WORDS.get(kind, kind)

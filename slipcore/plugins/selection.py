@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slipcore.errors import ConfigError
+from slipcore.plugins.known import install_command
 from slipcore.settings import ENVIRONMENT, Setting, hint
 
 STRICT: Final = "strict"
@@ -79,9 +80,11 @@ class Selection:
             return
         names = set(map(canonical, installed))
         for name in sorted(self.allow - names):
+            install = install_command(name)
+            remedy = hint(name, (one for one in names if ":" not in one))
             raise ConfigError(
-                f"{self.origins[ALLOW]} names the plugin '{name}', which is not installed. "
-                f"{hint(name, (one for one in names if ':' not in one))}"
+                f"{self.origins[ALLOW]} names the plugin '{name}', which is not installed"
+                f"{f': {install}.' if install is not None else f'. {remedy}'}"
             )
 
 

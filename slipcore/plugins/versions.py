@@ -8,7 +8,7 @@ import. It judges plain releases, and leaves markers and pre-releases to the ins
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 Release: TypeAlias = tuple[int, ...]
@@ -37,6 +37,14 @@ def unmet(requirements: Iterable[str], name: str, version: str) -> str | None:
         if not all(_met(clause, _parts(release[1])) for clause in clauses.split(",")):
             return f"{name}{clauses}"
     return None
+
+
+def required(requirements: Iterable[str]) -> Iterator[str]:
+    """The names of what a distribution requires in any case: without a marker or an extra."""
+    for requirement in requirements:
+        found = _REQUIREMENT.match(requirement)
+        if found is not None and not found[3]:
+            yield found[1]
 
 
 def _met(clause: str, release: Release) -> bool:

@@ -6,10 +6,11 @@ It is given names that nobody else has, and a directory of its own for what it k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 import pytest
@@ -18,13 +19,15 @@ from slipcore.choice import choose
 from slipcore.config import Config
 from slipcore.interfaces import (
     Capability,
+    ConfigError,
+    ConnectError,
     ICheckpointStore,
     ICodec,
     IStateStore,
     ITopic,
 )
 from slipcore.plugins import Backend, Plugins
-from slipcore.settings import setting_names
+from slipcore.settings import Setting, merge, setting_names, validate
 from slipcore.testing import LocalScope, unique
 
 EXAMPLES: Final[Sequence[Any]] = (
@@ -37,6 +40,9 @@ BYTES: Final[Sequence[Any]] = (b"bytes", b"\0\xff", b"")
 
 PLACES: Final = ("path",)
 """Settings that say where files are: they are not used, files go to a directory of the suite."""
+
+OF_TOPICS: Final[Mapping[str, Any]] = {"group_id": "verify", "partitions": 1}
+"""Settings that a suite gives each topic of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +86,53 @@ class Installed:
         """Seconds after which what did not happen is taken not to happen."""
         return 0.6 if self.outlives_process else 0.05
 
+    @property
+    def decided(self) -> dict[str, Setting]:
+        """The settings that a suite decides on itself, with values that it may give them."""
+        given = {**dict.fromkeys(PLACES), **(OF_TOPICS if self.kind == "topic" else {})}
+        return {name: Setting(given[name], "code") for name in given if name in self.taken}
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The settings that it takes."""
+        return setting_names(self.backend.options_type())
+
+    def check(self) -> None:
+        """See that it is set right, also where a suite decides.
+
+        Raises:
+            ConfigError: an unknown, missing or mistyped setting, or a value that it does not write.
+        """
+        choice = choose(
+            self.kind,
+            self.backend.name,
+            plugins=self.plugins,
+            config=self.config,
+            backend=self.backend.name,
+        )
+        if not self.has_suite:
+            return
+        title = f"{self.kind.replace('_', ' ')} {self.backend.name}"
+        validate(self.backend.options_type(), merge(self.decided, choice.settings), title)
+        if self.kind != "codec" or not self.values:
+            return
+        codec = self.make_codec()
+        for value in self.values:
+            try:
+                codec.encode(value)
+            except Exception as error:
+                raise ConfigError(
+                    f"{title} does not write the value {value!r}: {type(error).__name__}: {error}"
+                ) from error
+
     def options(self, **given: Any) -> Any:
         """Its settings.
 
         Raises:
             ConfigError: an unknown, missing or mistyped setting.
         """
-        taken = setting_names(self.backend.options_type())
-        here = {name: None for name in PLACES if name in taken}
-        wanted = {name: value for name, value in given.items() if name in taken}
+        here = {name: None for name in PLACES if name in self.taken}
+        wanted = {name: value for name, value in given.items() if name in self.taken}
         choice = choose(
             self.kind,
             unique(self.backend.name),
@@ -118,11 +162,32 @@ class Installed:
         return []
 
     def reach(self, directory: Path) -> None:
-        """Open it once.
+        """Open it once, within the patience.
 
         Raises:
             SlipError: it is not set right, or can't be reached.
         """
+        raised: list[BaseException] = []
+
+        def reaching() -> None:
+            try:
+                self._reach(directory)
+            except BaseException as error:
+                raised.append(error)
+
+        # What has no deadline of its own is left behind: nobody can stop it.
+        thread = Thread(target=reaching, daemon=True)
+        thread.start()
+        thread.join(self.patience)
+        if raised:
+            raise raised[0]
+        if thread.is_alive():
+            raise ConnectError(
+                f"{self.kind.replace('_', ' ')} {self.backend.name} was not open within "
+                f"{self.patience:g} s: look at its address, or give it more with --patience."
+            )
+
+    def _reach(self, directory: Path) -> None:
         scope = LocalScope(unique("slip-verify"), directory)
         try:
             if self.kind == "codec":

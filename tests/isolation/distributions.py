@@ -133,6 +133,12 @@ FAILING = (
         reason="there is no hook register_codec, did you mean register_codecs",
     ),
     Dist(
+        "slip-unmarked",
+        "unmarked",
+        WORKS.replace("@hookimpl", ""),
+        reason="its function register_codecs is not marked with @hookimpl",
+    ),
+    Dist(
         "slip-asking",
         "asking",
         WORKS.replace("(register)", "(register, loop)"),
@@ -214,7 +220,34 @@ LAZY = (
         files={"codec.py": "raise SystemExit(0)"},
         using=(
             "The codec backend 'late' of slip-late:late can't be used: importing slip_late.codec "
-            "ended the process."
+            "called sys.exit(0)."
+        ),
+    ),
+    Dist(
+        "slip-breaking",
+        "breaking",
+        files={"codec.py": "raise RuntimeError('half built')"},
+        using=(
+            "The codec backend 'breaking' of slip-breaking:breaking can't be used: importing "
+            "slip_breaking.codec raised RuntimeError: half built."
+        ),
+    ),
+    Dist(
+        "slip-hollow",
+        "hollow",
+        files={},
+        using=(
+            "slip-hollow:hollow registers the codec backend 'hollow' in the module "
+            "slip_hollow.codec, and there is no slip_hollow.codec."
+        ),
+    ),
+    Dist(
+        "slip-number",
+        "number",
+        files={"codec.py": "Codec = 5"},
+        using=(
+            "slip-number:number registers slip_number.codec:Codec as the factory of the codec "
+            "backend 'number', and that is of type int, which is not callable."
         ),
     ),
     Dist(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +19,31 @@ from tests.conftest import SLIP
 
 Slip: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 
+
+ONE_VALUE = """
+import json
+
+from slipcore import hookimpl
+from slipcore.interfaces import ICodec
+
+
+@hookimpl
+def register_codecs(register):
+    register("one", "slip_one:Codec")
+
+
+class Codec(ICodec):
+    def __init__(self, options, type):
+        self.value = None
+
+    def encode(self, obj):
+        return json.dumps(obj).encode()
+
+    def decode(self, s):
+        self.value = self.value or json.loads(s)
+        return self.value
+"""
+"""A plugin whose codec gives one list to everybody."""
 
 DEADLINE = 180.0
 """Seconds after which suites that are not over hang, on a slow disk too."""
@@ -50,6 +78,13 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         return done.stderr
 
     return call
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def test_memory_holds_what_it_offers(slip: Slip) -> None:
@@ -90,14 +125,33 @@ def test_a_codec_is_shown_as_a_table(slip: Slip) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_what_fails_is_told(slip: Slip) -> None:
+def test_what_fails_is_told(
+    slip: Slip, slip_environment: dict[str, str], write: Callable[..., Path]
+) -> None:
     """The promise, its sentence and the reason; the exit code is 1."""
-    done = slip("plugins", "verify", "text", "--value", "1")
+    module = write("slip_one.py", ONE_VALUE)
+    write("slip_one-1.0.dist-info/METADATA", "Name: slip-one\nVersion: 1.0\n")
+    write("slip_one-1.0.dist-info/entry_points.txt", "[slipcore]\none = slip_one\n")
+    path = (str(module.parent), slip_environment.get("PYTHONPATH", ""))
+    slip_environment["PYTHONPATH"] = os.pathsep.join(path)
+    done = slip("plugins", "verify", "one", "--value", "[1]")
     assert done.returncode == 1
-    assert "codec text, of slipcore:builtin: 0 held, 8 failed, 2 not offered" in done.stdout
     said = " ".join(done.stdout.split())
+    assert "codec one, of slip-one:one: " in said
     assert "codec.results-are-apart: No two calls share a value that can be changed." in said
-    assert "the codec text writes str, not int" in said
+
+
+def test_what_could_not_be_verified_is_not_in_order(slip: Slip) -> None:
+    """A codec that writes none of the examples ends with 2, and with 0 once it is given a value."""
+    schema = '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "long"}]}'
+    command = ("plugins", "verify", "avro", "--set", f"schema={schema}")
+    done = slip(*command)
+    assert done.returncode == 2
+    assert "codec avro, of slip-avro:avro: not verified. It writes none" in done.stdout
+    reports = slip(*command, "--json")
+    assert reports.returncode == 2
+    assert "--value JSON" in json.loads(reports.stdout)[0]["note"]
+    assert slip(*command, "--value", '{"a": 1}').returncode == 0
 
 
 def test_an_unknown_name_is_refused(refused: Callable[..., str]) -> None:
@@ -112,6 +166,57 @@ def test_a_wrong_setting_is_refused(refused: Callable[..., str]) -> None:
     )
     assert refused("sqlite", "--set", "path") == ("Error: --set takes KEY=VALUE, not 'path'.\n")
     assert refused("json", "--value", "{").startswith("Error: --value takes JSON, such as ")
+    assert refused("kafka") == (
+        "Error: topic kafka needs the setting 'bootstrap_servers' (str | list[str]): give it with "
+        "--set, in slip.toml or in the environment.\n"
+    )
+
+
+def test_a_value_that_the_codec_does_not_write_is_refused(refused: Callable[..., str]) -> None:
+    """It is the operator's mistake, and no promise is broken by it."""
+    said = refused("text", "--value", '"good"', "--value", "5")
+    assert said.startswith("Error: codec text does not write the value 5: EncodeError: ")
+
+
+def test_what_would_have_no_effect_is_refused(
+    refused: Callable[..., str], write: Callable[..., Path]
+) -> None:
+    """What the suites decide on can't be set; in the file, which apps read too, it is checked."""
+    assert refused("sqlite", "--set", "partitions=4") == (
+        "Error: --set partitions would have no effect: each topic is given its own.\n"
+    )
+    assert refused("sqlite", "--set", "PATH=here") == (
+        "Error: --set path would have no effect: files are temporary.\n"
+    )
+    assert refused("memory", "--value", "5") == (
+        "Error: --value is what a codec is to write, and memory is no codec.\n"
+    )
+    write("slip.toml", '[backends.sqlite]\npartitions = "abc"\n')
+    assert refused("sqlite") == (
+        "Error: topic sqlite: 'partitions' is to be int | None, and slip.toml:2 says 'abc': "
+        "Expected `int | null`, got `str`.\n"
+    )
+
+
+def test_a_variable_keeps_its_name_in_what_is_said(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what was given by --set is called so."""
+    monkeypatch.setenv("SLIP_BACKENDS__REDIS__CONNECT_TIMEOUT", "soon")
+    assert "environment SLIP_BACKENDS__REDIS__CONNECT_TIMEOUT says 'soon'" in refused("redis")
+    assert "--set connect_timeout says 'later'" in refused(
+        "redis", "--set", "connect_timeout=later"
+    )
+
+
+def test_patience_is_the_time_that_opening_may_take(
+    refused: Callable[..., str], silent: str
+) -> None:
+    """A server that says nothing is given up after it."""
+    began = time.monotonic()
+    said = refused("redis", "--set", f"url=redis://{silent}/0", "--patience", "0.3")
+    assert said.startswith("Error: topic redis was not open within 0.3 s: look at its address")
+    assert time.monotonic() - began < 10
 
 
 def test_what_can_not_be_reached_is_refused(refused: Callable[..., str]) -> None:
