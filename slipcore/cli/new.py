@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NoReturn
 
@@ -130,7 +130,8 @@ def _is_on_path(command: str) -> bool:
 def _pip() -> str:
     """What installs for it: an environment made by uv has no pip."""
     python = _python()
-    if find_spec("pip") is not None or shutil.which("uv") is None:
+    # Not importlib's find_spec(): setuptools' finder fails on "pip" where a frame has no file.
+    if PathFinder.find_spec("pip") is not None or shutil.which("uv") is None:
         return f"{python} -m pip install"
     return "uv pip install" if python == "python" else f"uv pip install --python {python}"
 
