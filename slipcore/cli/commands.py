@@ -186,7 +186,7 @@ def verify(
     \b
     Exit codes:
       0  every promise that is offered is held
-      1  one failed
+      1  one failed, or a kind of NAME can't even be opened
       2  NAME is not known, wrongly set, or can't be reached; or nothing
          of it could be verified
     """
@@ -266,7 +266,13 @@ def config(target: str | None, as_json: bool, check: bool) -> None:
 
 @slip.command(short_help="See whether everything that is configured answers.")
 @click.argument("target", required=False)
-@click.option("--timeout", default=10.0, show_default=True, help="Seconds for all of it.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds for all of it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def doctor(target: str | None, timeout: float, as_json: bool) -> None:
     """Connect to every backend at once, and say who answered and what is missing there.

@@ -90,10 +90,8 @@ def verify_backend(
             given = _settings(settings)
             found = _installed(name, given, _values(values), patience)
             _check(found, given, values)
-            for one in found:
-                if one.has_suite:
-                    one.reach(Path(directory))
-            reports = [_report(one) for one in found]
+            raised = [_raised(one, Path(directory)) for one in found]
+            reports = [_report(one, why) for one, why in zip(found, raised, strict=True)]
     except SlipError as error:
         say_failure(_own_words(str(error), name, given))
         return MISCONFIGURED
@@ -102,7 +100,7 @@ def verify_backend(
     else:
         _print(reports)
     outcomes = {row.outcome for report in reports for row in report.promises}
-    if "failed" in outcomes:
+    if "failed" in outcomes or any(raised):
         return FAILED
     return 0 if "held" in outcomes else MISCONFIGURED
 
@@ -177,6 +175,23 @@ def _check(found: Sequence[Installed], settings: Mapping[str, str], values: Sequ
         one.check()
 
 
+def _raised(installed: Installed, directory: Path) -> str | None:
+    """What a backend raised when it was opened that no contract knows; None: it is open to suites.
+
+    Raises:
+        SlipError: it is not set right, or can't be reached.
+    """
+    if not installed.has_suite:
+        return None
+    try:
+        installed.reach(directory)
+    except SlipError:
+        raise
+    except Exception as error:  # a mistake of its own, which the other kinds may not have
+        return f"It can't be opened, which raised {type(error).__name__}: {error}"
+    return None
+
+
 def _settings(given: Sequence[str]) -> dict[str, str]:
     """`key=value`: text, as it is in the environment.
 
@@ -214,11 +229,11 @@ def _values(given: Sequence[str]) -> list[Any]:
 # --- running ------------------------------------------------------------------------------
 
 
-def _report(installed: Installed) -> KindReport:
+def _report(installed: Installed, raised: str | None) -> KindReport:
     from slipcore.testing.installed import suite_of, why_not
     from slipcore.testing.verify import VerifyError, verify
 
-    note = why_not(installed)
+    note = raised or why_not(installed)
     results: list[Result] = []
     if note is None:
         suite = partial(suite_of, installed)

@@ -116,10 +116,9 @@ class Installed:
         validate(self.backend.options_type(), merge(self.decided, choice.settings), title)
         if self.kind != "codec" or not self.values:
             return
-        codec = self.make_codec()
         for value in self.values:
             try:
-                codec.encode(value)
+                self.make_codec().encode(value)
             except Exception as error:
                 raise ConfigError(
                     f"{title} does not write the value {value!r}: {type(error).__name__}: {error}"

@@ -32,6 +32,15 @@ def register_codecs(register):
     register("one", "slip_one:Codec")
 
 
+@hookimpl
+def register_caches(register):
+    register("one", "slip_one:open_store")
+
+
+def open_store(name, options, scope):
+    raise RuntimeError("boom")
+
+
 class Codec(ICodec):
     def __init__(self, options, type):
         self.value = None
@@ -43,7 +52,7 @@ class Codec(ICodec):
         self.value = self.value or json.loads(s)
         return self.value
 """
-"""A plugin whose codec gives one list to everybody."""
+"""A plugin whose codec gives one list to everybody, and whose cache can't be opened."""
 
 DEADLINE = 180.0
 """Seconds after which suites that are not over hang, on a slow disk too."""
@@ -128,7 +137,7 @@ def test_a_codec_is_shown_as_a_table(slip: Slip) -> None:
 def test_what_fails_is_told(
     slip: Slip, slip_environment: dict[str, str], write: Callable[..., Path]
 ) -> None:
-    """The promise, its sentence and the reason; the exit code is 1."""
+    """The promise, its sentence and the reason; a kind that raises is told and the others go on."""
     module = write("slip_one.py", ONE_VALUE)
     write("slip_one-1.0.dist-info/METADATA", "Name: slip-one\nVersion: 1.0\n")
     write("slip_one-1.0.dist-info/entry_points.txt", "[slipcore]\none = slip_one\n")
@@ -137,6 +146,11 @@ def test_what_fails_is_told(
     done = slip("plugins", "verify", "one", "--value", "[1]")
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
+    assert done.stderr == ""
+    assert (
+        "cache one, of slip-one:one: not verified. It can't be opened, which raised RuntimeError: "
+        "boom" in said
+    )
     assert "codec one, of slip-one:one: " in said
     assert "codec.results-are-apart: No two calls share a value that can be changed." in said
 
