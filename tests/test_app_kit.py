@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipcore import App, ISource, Limits, Out, Record, Sink, Source
+from slipcore import App, Cache, ISource, Limits, Out, Record, Sink, Source
 from slipcore.checkpointing import Checkpoint, Dependency
 from slipcore.clock import now
 from slipcore.config import Config
@@ -986,3 +986,42 @@ def test_every_record_is_told_once() -> None:
             sent = Counter(value for _, value in test.sent("b"))
             assert set(sent) == set(range(6))
             assert total["sum"] == sum(n * times for n, times in sent.items())
+
+
+class TestLeaving:
+    """What comes after a deadline, and what a test may ask of the clock."""
+
+    def test_a_deadline_is_told_once(self, app: App) -> None:
+        """A test that expects it leaves the block without another one."""
+
+        @app.handle(app.topic("in"))
+        async def wait(record: Record) -> None:
+            await asyncio.get_running_loop().create_future()
+
+        with AppTest(app, deadline=0.2) as test:
+            test.send("in", "v")
+            with pytest.raises(DeadlineError):
+                test.run()
+
+    def test_time_does_not_go_back(self, app: App) -> None:
+        """A negative time is an error."""
+        with AppTest(bind_words(app)) as test, pytest.raises(ValueError, match="not -5"):
+            test.advance(-5)
+
+    def test_a_cache_of_another_app_that_a_handler_uses(self, app: App) -> None:
+        """It is had by its name, like the app's own."""
+        former = use_app(App("other", config=app.config))
+        try:
+            totals = Cache("totals")
+        finally:
+            use_app(former)
+
+        @app.handle(app.topic("in"), sink=[totals])
+        def count(record: Record) -> tuple[str, int]:
+            return "all", (totals["all"] or 0) + 1
+
+        with AppTest(app) as test:
+            test.send("in", "v")
+            test.run()
+            assert test.cache("totals")["all"] == 1
+        totals.app.close()

@@ -94,7 +94,7 @@ def list_backends(kind: str | None, name: str | None, *, as_json: bool) -> int:
 
 def _found(plugins: Plugins, kind: str | None, name: str | None) -> list[BackendRow]:
     if kind is not None:
-        word = kind.replace("-", "_").lower()
+        word = kind.replace("-", "_").replace(" ", "_").lower()
         word = word if word in WORDS else word.removesuffix("s")  # "caches"
         kind = word if word in WORDS else kind
     backends = list(listed(plugins))

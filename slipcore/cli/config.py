@@ -11,7 +11,14 @@ import msgspec
 
 from slipcore.cli.configured import Configured, in_code, in_file_and_environment, sections
 from slipcore.cli.exits import MISCONFIGURED
-from slipcore.cli.printing import PIPED_WIDTH, as_builtins, near, print_json, say_failure
+from slipcore.cli.printing import (
+    PIPED_WIDTH,
+    as_builtins,
+    near,
+    print_json,
+    print_text,
+    say_failure,
+)
 from slipcore.config import SINGLES, Config
 from slipcore.interfaces import SlipError
 from slipcore.optiondocs import describe_options
@@ -101,6 +108,9 @@ def show_config(app: App | None, *, as_json: bool, check: bool) -> int:
         number = len(report.resources)
         where = "The environment and " + (near(report.file) if report.file else "no file")
         click.echo(f"{where} are in order: {number} resource{'' if number == 1 else 's'}.")
+        for row in report.resources:
+            if row.note:
+                print_text("", f"{row.kind} {row.name}: {row.note}")
     for problem in dict.fromkeys(problems):
         say_failure(problem)
     return MISCONFIGURED if problems else 0

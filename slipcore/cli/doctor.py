@@ -8,7 +8,7 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -70,6 +70,7 @@ class _Asked:
     """Resources that one question is asked for."""
 
     backend: str
+    load: Callable[[], object]
     options: Any
     resources: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -137,7 +138,7 @@ def _to_ask(app: App, resources: Sequence[Configured]) -> tuple[list[Checked], l
             if one.backend == choice.backend.name and one.options == options:
                 break
         else:
-            one = _Asked(choice.backend.name, options)
+            one = _Asked(choice.backend.name, choice.backend.load, options)
             asked.append(one)
         if resource.name != UNNAMED:
             one.names.append(resource.name)
@@ -177,6 +178,7 @@ def _ask(one: _Asked, app: App, timeout: float) -> tuple[Probed | str | None, fl
     answer: Probed | str | None
     patience = timeout - min(RESERVE, timeout / 2)
     try:
+        one.load()  # what can't be loaded could not run either
         if isinstance(one.options, Probing):
             answer = asyncio.run(one.options.probe(one.names, app.scope, patience))
         elif not getattr(one.options, "outlives_process", True):

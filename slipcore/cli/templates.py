@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -71,7 +72,13 @@ class Names:
         Raises:
             ConfigError: the name is no app's.
         """
-        return cls(name, _checked(name, "an app", "shop"), name)
+        module = _checked(name, "an app", "shop")
+        if PathFinder.find_spec(module) is not None:
+            raise ConfigError(
+                f"{name!r} is no name for an app: a module of that name is installed; write "
+                f"my-{name}, for example."
+            )
+        return cls(name, module, name)
 
     @property
     def prefix(self) -> str:

@@ -91,6 +91,7 @@ class AppTest:
         self._supply = dict(supply or {})
         self._began = now
         self._running: asyncio.Task[None] | None = None
+        self._is_stuck = False
 
     def __repr__(self) -> str:
         return f"AppTest({self._subject!r})"
@@ -124,7 +125,7 @@ class AppTest:
         at: TracebackType | None,
     ) -> None:
         try:
-            if error is None:
+            if error is None and not self._is_stuck:
                 self.stop()
             else:
                 self._kill()
@@ -212,8 +213,11 @@ class AppTest:
             seconds: of the clock that stands still.
 
         Raises:
+            ValueError: they are less than none.
             Exception: as `run`.
         """
+        if seconds < 0:
+            raise ValueError(f"time does not go back: advance() takes 0 or more, not {seconds}")
         end = self._loop.time() + seconds
 
         def pass_time(to_timer: float) -> float | None:
@@ -399,6 +403,7 @@ class AppTest:
     def _drive(self, quiet: Quiet) -> None:
         _refuse_within_a_loop()
         if not self._loop.drive(quiet, self._deadline):
+            self._is_stuck = True
             threads = f"{self._loop.threads} threads are at work" if self._loop.threads else ""
             goes_on = [*self._under_way(), *filter(None, [threads])]
             raise DeadlineError(

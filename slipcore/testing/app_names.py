@@ -13,6 +13,7 @@ from slipcore.interfaces import ConfigError, Record
 from slipcore.resources import Sink, Source, Topic
 from slipcore.settings import hint
 from slipcore.testing.app_world import WorldScope, log_name
+from slipcore.wiring import caches_of
 
 Logged = Topic | Source | Sink
 
@@ -47,7 +48,8 @@ def cache_of(app: App, wanted: str) -> Cache:
     Raises:
         ConfigError: there is none.
     """
-    found: Cache = _named(app, wanted, list(app.caches), "cache")
+    used = [cache for binding in app.bindings for cache in caches_of(binding)]
+    found: Cache = _named(app, wanted, [*app.caches, *used], "cache")
     return found
 
 
