@@ -112,6 +112,8 @@ def choose(
     except UnknownBackendError as error:
         asked = asked_by if asked_by is not None else f"{resource}: {reason}"
         raise UnknownBackendError(f"{error} It was asked for by {asked}.") from error
+    if kind == "topic":
+        _check_both(resource, found, plugins)
     understood = setting_names(found.options_type())
     aside = tuple(
         key
@@ -121,6 +123,16 @@ def choose(
     own = {key: setting for key, setting in given.items() if key not in aside}
     shared = _shared(found, config, plugins)
     return Choice(resource, found, merge(shared, entry, own), reason, aside)
+
+
+def _check_both(resource: str, source: Backend, plugins: Plugins) -> None:
+    """Refuse a source that is no sink of the same making."""
+    sinks = [each for each in plugins.of_name(source.name) if each.kind == "sink"]
+    if all(each.factory != source.factory for each in sinks):
+        raise ConfigError(
+            f"{resource}: '{source.name}' of {source.owner} is a source and no topic: read it with "
+            f"Source(), or name a backend that is both."
+        )
 
 
 def _forced(resource: str, backend: Backend, settings: Mapping[str, Setting]) -> Choice:

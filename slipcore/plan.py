@@ -30,6 +30,7 @@ class ResourcePlan(msgspec.Struct, frozen=True, kw_only=True):
         reason: what decided on the backend.
         owner: the distribution and entry point that brings it.
         settings: as given, secrets masked.
+        codec: of a topic's values, by name or type; None for what has none.
         notes: what else is worth knowing, e.g. settings that are set aside.
     """
 
@@ -39,6 +40,7 @@ class ResourcePlan(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     owner: str | None = None
     settings: dict[str, Any] = {}
+    codec: str | None = None
     notes: list[str] = []
 
 
@@ -232,6 +234,7 @@ def _resource(thing: Any) -> ResourcePlan:
         choice.backend.load()  # what can't be imported here can't start either
         if isinstance(thing, Topic):
             thing.codecs()
+        codec = thing.codec_name() if isinstance(thing, Topic) else None
         aside = [f"{key} belongs to another backend and is not used" for key in choice.set_aside]
         return ResourcePlan(
             name=thing.name,
@@ -240,6 +243,7 @@ def _resource(thing: Any) -> ResourcePlan:
             reason=choice.reason,
             owner=choice.backend.owner,
             settings=choice.shown(),
+            codec=codec,
             notes=aside,
         )
     return ResourcePlan(name=_name(thing), kind=_kind(thing))

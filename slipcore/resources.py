@@ -43,6 +43,10 @@ def named_codec(
     return code, "in code"
 
 
+def _default_codec(type_: Any) -> str:
+    return "json" if type_ is not None else EMBEDDED["codec"]
+
+
 def make_codec(app: App, codec: ICodec | str | None, type_: Any, what: str) -> ICodec:
     """A codec from what was given: an instance, a name, or nothing (the default)."""
     if isinstance(codec, ICodec):
@@ -51,7 +55,7 @@ def make_codec(app: App, codec: ICodec | str | None, type_: Any, what: str) -> I
         return codec
     if codec is not None and not isinstance(codec, str):
         raise ConfigError(f"{what}: codec= takes a name or an ICodec, not {codec!r}.")
-    name = codec if codec is not None else ("json" if type_ is not None else EMBEDDED["codec"])
+    name = codec if codec is not None else _default_codec(type_)
     backend = None if "backend" in app.config.entry("codecs", name) else name
     choice = choose(
         "codec", name, plugins=app.plugins, config=app.config, backend=backend, asked_by=what
@@ -152,9 +156,8 @@ class Topic:
         Raises:
             ConfigError: a name or a type is wrong.
         """
+        codec, asked = self._named_codec()
         entry = self.app.config.entry("topics", self.name)
-        default = self.app.config.default("codec") if self._type is None else None
-        codec, asked = named_codec(self._codec, entry.get("codec"), default)
         key_codec, key_asked = named_codec(self._key_codec, entry.get("key_codec"), None)
         if key_codec is None:
             key_codec = "raw" if codec == "raw" else "text"
@@ -163,6 +166,18 @@ class Topic:
             make_codec(self.app, codec, self._type, f"{what}, codec {asked}"),
             make_codec(self.app, key_codec, None, f"{what}, key_codec {key_asked}"),
         )
+
+    def codec_name(self) -> str:
+        """What codes the values: a codec's name, or its type where it was made in code."""
+        codec, _ = self._named_codec()
+        if codec is None:
+            return _default_codec(self._type)
+        return codec if isinstance(codec, str) else type(codec).__name__
+
+    def _named_codec(self) -> tuple[ICodec | str | None, str]:
+        entry = self.app.config.entry("topics", self.name)
+        default = self.app.config.default("codec") if self._type is None else None
+        return named_codec(self._codec, entry.get("codec"), default)
 
     def _own(self, codec: ICodec, part: Part) -> ICodec:
         return codec.bind(self.name, part) if isinstance(codec, ITopicCodec) else codec

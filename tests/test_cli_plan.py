@@ -166,3 +166,27 @@ def test_what_can_not_be_imported_is_not_planned(
     assert (result.returncode, result.stdout) == (2, "")
     assert "Traceback" not in result.stderr
     assert sentence in result.stderr
+
+
+# --- codecs and topics ---------------------------------------------------------------------
+
+CODED = """
+    from slipcore import Topic, handle
+
+    @handle(Topic("orders"), sink=[Topic("named", codec="msgpack"), Topic("plain")])
+    def passing(record):
+        return record.value
+"""
+
+
+def test_the_codec_of_a_topic_is_told(slip: Slip, write: Write) -> None:
+    """In the JSON of each topic, and for people where it is not the default."""
+    write("app.py", CODED)
+    write("slip.toml", "[topics.orders]\ncodec = 'json'\n")
+    (binding,) = json.loads(slip("plan", "app.py", "--json").stdout)["bindings"]
+    assert [it["codec"] for it in binding["sources"] + binding["sinks"]] == [
+        "json", "msgpack", "text",
+    ]  # fmt: skip
+    told = slip("plan", "app.py").stdout
+    assert (told.count("codec json\n"), told.count("codec msgpack\n")) == (1, 1)
+    assert "codec text" not in told

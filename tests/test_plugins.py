@@ -13,6 +13,8 @@ from textwrap import dedent
 import pytest
 from packaging.requirements import Requirement
 
+from slipcore.choice import choose
+from slipcore.config import Config
 from slipcore.interfaces import (
     BackendConflictError,
     ConfigError,
@@ -884,3 +886,24 @@ def test_the_backend_of_a_setting() -> None:
     """One setting tells whose it is."""
     assert backend_of_setting("security_protocol") == "kafka"
     assert backend_of_setting("url") is None
+
+
+def test_a_source_and_a_sink_are_no_topic(install: Install, tmp_path: Path) -> None:
+    """Of one name, but made by two factories: a topic on it is refused before anything starts."""
+    install(
+        "slip_halves",
+        """
+        @hookimpl
+        def register_sources(register):
+            register("halves", "{module}:Reads")
+
+        @hookimpl
+        def register_sinks(register):
+            register("halves", "{module}:Writes")
+
+        class Reads: ...
+        class Writes: ...
+        """,
+    )
+    with pytest.raises(ConfigError, match="'halves' of slip-halves:slip_halves is a source and no"):
+        choose("topic", "t", plugins=Plugins(), config=Config.load(tmp_path, {}), backend="halves")

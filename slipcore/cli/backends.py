@@ -106,7 +106,10 @@ def _found(plugins: Plugins, kind: str | None, name: str | None) -> list[Backend
     if kind is None or name is None:
         return [_row(backend) for backend in of_kind]
     asked = plugins.get(_REGISTERED.get(kind, kind), name)
-    return [_sheet(b) for b in of_kind if b.name == asked.name]
+    if not any(b.name == name for b in of_kind):
+        there = ", ".join(sorted(b.kind for b in backends if b.name == name))
+        raise ConfigError(f"'{name}' of {asked.owner} is no {kind}: it is registered as {there}.")
+    return [_sheet(b) for b in of_kind if b.name == name]
 
 
 def _of_name(plugins: Plugins, backends: list[Backend], word: str) -> list[BackendRow]:

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from slipcore.choice import EMBEDDED
 from slipcore.cli.printing import near
 from slipcore.plan import BindingPlan, Plan, ResourcePlan
 
 WIDTH = 80
+DEFAULT_CODEC = EMBEDDED["codec"]
 LABEL = 10
 """Columns of the words that stand before the names."""
 
@@ -51,7 +53,8 @@ def _binding(binding: BindingPlan) -> Iterator[str]:
 def _resources(label: str, resources: list[ResourcePlan]) -> Iterator[str]:
     for number, resource in enumerate(resources):
         yield from _entry(label if number == 0 else "", _described(resource))
-        for line in (_settings(resource.settings), *resource.notes):
+        codec = f"codec {resource.codec}" if resource.codec not in (None, DEFAULT_CODEC) else ""
+        for line in (codec, _settings(resource.settings), *resource.notes):
             if line:
                 yield from _entry("", f"  {line}")
 
