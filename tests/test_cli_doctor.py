@@ -56,10 +56,14 @@ class Refuses(msgspec.Struct):
 class Silent(msgspec.Struct):
     pass
 
+class Lost(msgspec.Struct):
+    pass
+
 @hookimpl
 def register_sources(register):
     for options in (Hangs, Raises, Refuses, Silent):
-        register(options.__name__.lower(), "nowhere:Source", options=options)
+        register(options.__name__.lower(), print, options=options)
+    register("lost", "nowhere:Source", options=Lost)
 """
 
 
@@ -174,6 +178,13 @@ def test_a_backend_that_hangs_does_not_keep_the_others(
             0,
             "not checked",
             "it can't be asked without being opened, which could make what is not there",
+        ),
+        (
+            "lost",
+            1,
+            "failed",
+            "odd-slip:odd registers the source or topic backend 'lost' in the module nowhere, and "
+            "there is no nowhere.",
         ),
     ],
 )
