@@ -30,6 +30,7 @@ class Limits:
         commit: between two commits of a source; None: any time.
         commit_records: finished records after which a commit does not wait for its time; None:
             any number.
+        hung: without any progress, before a handler, a source or a commit is reported; None: never.
     """
 
     start: float = 30.0
@@ -37,6 +38,7 @@ class Limits:
     close: float = 5.0
     commit: float | None = 1.0
     commit_records: int | None = None
+    hung: float | None = 60.0
 
 
 class Runner:
@@ -83,6 +85,15 @@ class Runner:
         if self.failure is None:
             self.failure = error
         self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked for, or something has failed."""
+        return self._stop.is_set()
+
+    def ended(self, stream: PausableStream) -> bool:
+        """Whether a stream that was read is read no more."""
+        return any(task.done() for task, read in self._reading.items() if read is stream)
 
     def under_way(self) -> list[str]:
         """What goes on, in words; [] where nothing does until a source brings something new."""

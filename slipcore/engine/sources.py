@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from time import time
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -62,6 +63,7 @@ class SourceStream(PausableStream):
     ) -> None:
         super().__init__(iterable, name)
         self.source = source
+        self.committed_at: float | None = None  # seconds since 1970
         self.epoch = 0
         self.owned: set[int] = set()
         self._connection: Connection = connection if connection is not None else source
@@ -442,6 +444,17 @@ class SourceStream(PausableStream):
                     self._store().save, f"positions/{self.name}", msgspec.msgpack.encode(kept)
                 )
             self._committed.update(positions)
+            self.committed_at = time()
+
+    @property
+    def committed(self) -> Mapping[int, int]:
+        """Partition -> the position of the last commit in this run."""
+        return self._committed
+
+    @property
+    def commits(self) -> bool:
+        """Whether there is anything that keeps positions."""
+        return self.keeps_positions or self._saves_positions
 
     async def commit_if_reachable(self) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
 from typing import Any, Final
 
 from slipcore.engine.bindings import Binding, Step, finish, is_deferred
@@ -133,6 +133,7 @@ class IterableStream(PausableStream):
 
     def __init__(self, iterable: AsyncIterable[Any], name: str) -> None:
         super().__init__(iterable, name)
+        self.loops: dict[Lane, Coroutine[Any, Any, None]] = {}
         self._steps: list[tuple[Lane, Step, Binding]] = []
         self._interrupted = False
 
@@ -217,7 +218,8 @@ class IterableStream(PausableStream):
         try:
             # A step of another make may have more to do than to call and to emit.
             if not lane.sinks and not lane.stores and type(step) is Step:
-                await self._consume_plain(lane, step, source)
+                self.loops[lane] = loop = self._consume_plain(lane, step, source)
+                await loop
             # Through here only if that has met state: what the last item wrote goes on with it.
             lane.end(standing)
             await self._consume_tracked(lane, step, source)
