@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from slipcore.caching import Cache
 from slipcore.engine.bindings import Binding, compile_step
-from slipcore.engine.delivery import Lane, RunSink
+from slipcore.engine.delivery import Lane
 from slipcore.engine.pipes import PipedLane
 from slipcore.engine.runner import Limits, Runner
+from slipcore.engine.sinks import RunSink
 from slipcore.engine.sources import SourceStream
 from slipcore.engine.state import StateWriter
 from slipcore.engine.streams import IterableStream, PausableStream

@@ -9,11 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from slipcore.engine.delivery import Lane, flush_all
+from slipcore.engine.delivery import Lane
 from slipcore.engine.policies import place
 from slipcore.engine.signals import Interrupted
+from slipcore.engine.sinks import flush_all
 from slipcore.engine.state import StateWriter
 from slipcore.engine.streams import PausableStream
+from slipcore.engine.trials import named
 from slipcore.interfaces import ConnectError, DeadlineError, ISink
 
 logger = logging.getLogger(__name__)
@@ -105,6 +107,8 @@ class Runner:
                 record = lane.in_hand()
                 what = "a record" if record is None else place(record)
                 found.append(f"{lane.reader} has {what} in hand")
+            elif lane.waiting_for is not None:
+                found.append(f"{lane.reader} waits to try {named(lane.waiting_for)} again")
             elif not lane.idle:
                 found.append(f"{lane.unfinished} records of {lane.reader} are not durable yet")
         found += [f"{s.name} seeks" for s in self.streams if not s.idle and _all_idle(s.lanes)]

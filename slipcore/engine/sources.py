@@ -12,7 +12,9 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from slipcore.engine.decoding import BatchDecoder
-from slipcore.engine.delivery import Generation, Lane, committable
+from slipcore.engine.delivery import Lane, committable
+from slipcore.engine.feeding import Feed
+from slipcore.engine.generations import Generation
 from slipcore.engine.signals import interruptible
 from slipcore.engine.state import CURRENT
 from slipcore.engine.streams import PausableStream
@@ -20,7 +22,6 @@ from slipcore.interfaces import (
     Assignment,
     Capability,
     ConnectError,
-    DecodeError,
     ICheckpointStore,
     ISource,
     IStateStore,
@@ -67,7 +68,7 @@ class SourceStream(PausableStream):
         self.epoch = 0
         self.owned: set[int] = set()
         self._connection: Connection = connection if connection is not None else source
-        self._decoder = decoder
+        self._feed = Feed(self.lanes, decoder, self.stop)
         self._offset = offset
         self._store = store
         self._assignment_timeout = assignment_timeout
@@ -104,7 +105,7 @@ class SourceStream(PausableStream):
     async def lag(self) -> Mapping[int, int]:
         lag = dict(await self.source.lag())
         waiting = max((lane.unhandled() for lane in self.lanes), key=len, default=())
-        for record in waiting:
+        for record in (*waiting, *self._feed.left):
             lag[record.partition] = lag.get(record.partition, 0) + 1
         return lag
 
@@ -120,7 +121,7 @@ class SourceStream(PausableStream):
                 if not records:
                     await self._finish_lanes()
                     return
-                await self._process(records, epoch)
+                await self._feed.hand_over(records, epoch)
                 await asyncio.sleep(0)
         finally:
             for lane in self.lanes:
@@ -145,35 +146,6 @@ class SourceStream(PausableStream):
     async def _read_in_epoch(self) -> tuple[Sequence[Record], int]:
         records = await self.source.read(MAX_RECORDS)
         return records, self.epoch
-
-    async def _process(self, records: Sequence[Record], epoch: int) -> None:
-        records, poison = await self._decoded(records)
-        if len(self.lanes) == 1:
-            await self.lanes[0].process(records, epoch)
-        else:
-            await self._share(records, epoch)
-        if poison is not None:
-            raise poison
-
-    async def _share(self, records: Sequence[Record], epoch: int) -> None:
-        """All bindings handle the batch side by side; one that fails stops the others in order."""
-
-        async def handle(lane: Lane) -> None:
-            try:
-                await lane.process(records, epoch)
-            except BaseException:
-                self.stop()
-                raise
-
-        results = await asyncio.gather(*map(handle, self.lanes), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-
-    async def _decoded(
-        self, records: Sequence[Record]
-    ) -> tuple[Sequence[Record], DecodeError | None]:
-        return (records, None) if self._decoder is None else await self._decoder.decoded(records)
 
     async def _finish_lanes(self) -> None:
         for lane in self.lanes:
@@ -208,7 +180,7 @@ class SourceStream(PausableStream):
                 records, epoch = batch
                 if not records:
                     return
-                records, poison = await self._decoded(records)
+                records, poison = await self._feed.decoded(records)
                 while records := await lane.admit(records, epoch):
                     generation = lane.begin(records, epoch)
                     for record in generation.items:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, cast
 from slipcore.interfaces import IStateStore, Positions
 
 if TYPE_CHECKING:
-    from slipcore.engine.delivery import Generation, Lane
+    from slipcore.engine.delivery import Lane
+    from slipcore.engine.generations import Generation
 
 CURRENT: ContextVar[Generation | None] = ContextVar("slipcore_generation", default=None)
 """The generation whose record is in hand in this task."""

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
 from typing import Any, Final
 
 from slipcore.engine.bindings import Binding, Step, finish, is_deferred
-from slipcore.engine.delivery import Generation, Lane
+from slipcore.engine.delivery import Lane
+from slipcore.engine.generations import Generation
 from slipcore.engine.state import CURRENT
 from slipcore.utils import Signal
 
@@ -68,8 +69,7 @@ class PausableStream:
     def close_gate(self, reason: str) -> None:
         self._closed_for.add(reason)
         for lane in self.lanes:
-            lane.gate.clear()
-            lane.cut()
+            lane.close_gate()
 
     def open_gate(self, reason: str) -> None:
         self._closed_for.discard(reason)
@@ -217,7 +217,8 @@ class IterableStream(PausableStream):
         CURRENT.set(standing)
         try:
             # A step of another make may have more to do than to call and to emit.
-            if not lane.sinks and not lane.stores and type(step) is Step:
+            plain = lane.trials is None and type(step) is Step
+            if plain and not lane.sinks and not lane.stores:
                 self.loops[lane] = loop = self._consume_plain(lane, step, source)
                 await loop
             # Through here only if that has met state: what the last item wrote goes on with it.
@@ -278,17 +279,23 @@ class IterableStream(PausableStream):
                 return
 
     async def _handle(self, lane: Lane, step: Step, item: Any) -> None:
-        generation = lane.begin((item,), 0)
-        CURRENT.set(generation)
-        next(generation.items)
-        try:
-            waiting = step.one(item)
-            if waiting is not None and hasattr(waiting, "__await__"):
-                await waiting
-        except BaseException as error:
-            lane.abandon(generation, 0, error)
-            raise
-        lane.end(generation)
+        while True:
+            generation = lane.begin((item,), 0)
+            CURRENT.set(generation)
+            next(generation.items)
+            try:
+                waiting = step.one(item)
+                if waiting is not None and hasattr(waiting, "__await__"):
+                    await waiting
+            except BaseException as error:
+                if not await lane.failed(generation, 0, error):
+                    return
+                await lane.room()
+            else:
+                lane.end(generation)
+                if lane.trials is not None:
+                    lane.trials.passed()
+                return
 
     async def _may_go_on(self, lane: Lane) -> bool:
         """Wait while the gate is closed or too much is on the way; False when it is over."""
