@@ -27,6 +27,8 @@ from slipcore.wiring import Wiring
 
 if TYPE_CHECKING:
     from slipcore.caching import Cache
+    from slipcore.control.monitor import Monitor
+    from slipcore.control.report import Health
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class App:
         self._start_hooks: list[Callable[[], Any]] = []
         self._paused: list[Any] = []
         self._wiring: Wiring | None = None
+        self._monitor: Monitor | None = None
         self._running: asyncio.Task[None] | None = None
         self._starting: asyncio.Timeout | None = None
         if (prepare := PREPARE.get()) is not None:
@@ -222,6 +225,42 @@ class App:
     async def serve(self, **kwargs: Any) -> None:
         """`stream()` for who sees to signals: they are left as they are."""
         await self._run(self._wire(kwargs))
+
+    def observe(self, *, http: str | None = None) -> None:
+        """Let `slip status`, `pause`, `resume` and `stop` reach its runs, as those of `slip run`.
+
+        They are answered from a socket in the state directory, which only its owner may use.
+
+        Args:
+            http: a port of 127.0.0.1, or HOST:PORT, for /live, /ready and /metrics.
+
+        Raises:
+            ConfigError: no such address, or what serves HTTP is not installed.
+        """
+        from slipcore.control.attendant import attend
+        from slipcore.control.web import Address
+
+        attend(self, None if http is None else Address.parse(http))
+
+    async def health(self) -> Health:
+        """Whether it gets on, told from its progress since the last time that somebody asked."""
+        from slipcore.control.monitor import health_of
+        from slipcore.control.report import Health
+
+        monitor = self.monitor
+        if monitor is None:
+            return Health(live=True, ready=False, problems=["the app is not running"])
+        return health_of(await monitor.look(), monitor.hung)
+
+    @property
+    def monitor(self) -> Monitor | None:
+        """What looks at its run; None where it is not running."""
+        runner = self.runner
+        if runner is not None and (self._monitor is None or self._monitor.runner is not runner):
+            from slipcore.control.monitor import Monitor
+
+            self._monitor = Monitor(self.name, runner, self.limits.hung)
+        return self._monitor if runner is not None else None
 
     def stop(self) -> None:
         """Stop in order: the record in hand completes. May be called in a handler."""

@@ -5,9 +5,21 @@ Nothing here is called for a record: whoever wants to know looks, once a second 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
 from slipcore.engine.delivery import MAX_AHEAD, Lane, committable
 from slipcore.engine.sources import SourceStream
 from slipcore.engine.streams import IterableStream, PausableStream
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """What a source may offer whose offsets go up to an end that it knows."""
+
+    async def ends(self) -> Mapping[int, int]:
+        """Assigned partition -> the offset that its next record will have."""
+        ...
 
 
 def begun(stream: PausableStream, lane: Lane) -> int:
@@ -50,3 +62,8 @@ def uncommitted(stream: PausableStream) -> bool:
 def last_commit(stream: PausableStream) -> float | None:
     """When positions were last committed, in seconds since 1970; None: not in this run."""
     return stream.committed_at if isinstance(stream, SourceStream) else None
+
+
+def retries(lane: Lane) -> int:
+    """Tries beyond the first since the start."""
+    return int(getattr(lane, "retries", 0))
