@@ -15,9 +15,11 @@ from weakref import WeakSet
 from slipcore.choice import choose
 from slipcore.config import Config
 from slipcore.engine.bindings import Binding, Handler, Pipe, Step, check_sinks
+from slipcore.engine.policies import OnError, Policies, check_rules
 from slipcore.engine.runner import Limits, Runner
 from slipcore.engine.signals import Interrupted, interruptible, orderly_stop_on_signals
 from slipcore.engine.streams import PausableStream
+from slipcore.errorpolicies import policies_of
 from slipcore.interfaces import ConfigError, ICheckpointStore, ISink, ISource, SlipError
 from slipcore.plan import Plan, make_plan
 from slipcore.plugins import Plugins
@@ -75,6 +77,7 @@ class App:
         self._scope: AppScope | None = None
         self._start_hooks: list[Callable[[], Any]] = []
         self._paused: list[Any] = []
+        self.dead_letters: dict[str, Topic] = {}
         self._wiring: Wiring | None = None
         self._monitor: Monitor | None = None
         self._running: asyncio.Task[None] | None = None
@@ -136,6 +139,10 @@ class App:
         sink: Iterable[Any] = (),
         name: str | None = None,
         delivery: str = "at-least-once",
+        on_error: OnError = None,
+        on_decode_error: OnError = None,
+        on_sink_error: OnError = None,
+        timeout: float | None = None,
     ) -> Callable[[H], H]:
         """Bind sources and sinks to a function; the function itself is returned unchanged.
 
@@ -145,9 +152,16 @@ class App:
             sink: what every result goes to, in order.
             name: under which positions are stored; default the function's.
             delivery: the guarantee asked for; refused at start where it can't be given.
+            on_error: what is done when the handler raises: `retry(...)`, `skip(...)`,
+                `dead_letter(...)`, or a list of them, of which the first that fits takes it;
+                []: the error is raised; None: what `[errors]` says.
+            on_decode_error: the same when a codec can't read a record.
+            on_sink_error: the same when a sink fails; the handler is not run again for it.
+            timeout: seconds that an async handler may take for one record; then it fails with a
+                TimeoutError.
 
         Raises:
-            ConfigError: something that is no source, no sink or no pipe.
+            ConfigError: something that is no source, no sink, no pipe or no policy.
         """
         for source in sources:
             check_source(source)
@@ -155,6 +169,12 @@ class App:
             raise ConfigError("handle() needs a source: @handle(source, sink=[...]).")
         if delivery not in DELIVERIES:
             raise ConfigError(f"delivery={delivery!r}: it is one of {', '.join(DELIVERIES)}.")
+
+        policies = Policies(
+            check_rules(on_decode_error, "on_decode_error"),
+            check_rules(on_error, "on_error"),
+            check_rules(on_sink_error, "on_sink_error"),
+        )
 
         def bind(handler: H) -> H:
             if not callable(handler):
@@ -165,8 +185,12 @@ class App:
                 if not callable(function):
                     raise ConfigError(f"Handler {own}: {function!r} in pipe= can't be called.")
             sinks = check_sinks(sink, own, also=(Sink,))
-            binding = Binding(self._unique(own, name), handler, sources, pipes, sinks, delivery)
-            self.bindings.append(binding)
+            boxes = [box for box in policies.letterboxes() if not isinstance(box, str)]
+            check_sinks(boxes, f"{own}, dead_letter", also=(Sink,))
+            own = self._unique(own, name)
+            self.bindings.append(
+                Binding(own, handler, sources, pipes, sinks, delivery, policies, timeout)
+            )
             return handler
 
         return bind
@@ -178,6 +202,10 @@ class App:
         if given is not None:
             raise ConfigError(f"Two handlers are named {given!r}; positions are stored by name.")
         return next(n for i in range(2, len(taken) + 3) if (n := f"{own}#{i}") not in taken)
+
+    def policies_of(self, binding: Binding) -> Policies:
+        """What a handler says of failures, and `[errors]` where it says nothing."""
+        return policies_of(self, binding)
 
     def topic(self, name: str, *args: Any, **kwargs: Any) -> Topic:
         """A `Topic` of this app."""

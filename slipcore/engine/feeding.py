@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from slipcore.engine.decoding import BatchDecoder
 from slipcore.engine.delivery import Lane
-from slipcore.engine.policies import DeadLetter, Retry
+from slipcore.engine.policies import Retry
 from slipcore.interfaces import DecodeError, Record
 
 
@@ -63,7 +63,7 @@ class Feed:
         self._places = {}
         self._batch = ()
         for lane in self._lanes:
-            if lane.trials is not None and _has_dead_letters(lane):
+            if lane.trials is not None and lane.trials.rules.letterboxes():
                 lane.trials.original = self._original
                 self._batch = records
 
@@ -116,11 +116,3 @@ class Feed:
 
 def _handling(records: Sequence[Record], epoch: int) -> Callable[[Lane], Awaitable[None]]:
     return lambda lane: lane.process(records, epoch)
-
-
-def _has_dead_letters(lane: Lane) -> bool:
-    rules = lane.trials.rules if lane.trials is not None else None
-    if rules is None:
-        return False
-    every = (*rules.of("decoding"), *rules.of("handling"), *rules.of("sinking"))
-    return any(isinstance(rule, DeadLetter) for rule in every)

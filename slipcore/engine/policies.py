@@ -7,7 +7,7 @@ run. The error says where it happened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import random
 from typing import Any, Literal, TypeAlias
@@ -64,6 +64,9 @@ class DeadLetter:
 
 Rule: TypeAlias = Retry | Skip | DeadLetter
 """What `retry`, `skip` and `dead_letter` give."""
+
+OnError: TypeAlias = "Rule | Sequence[Rule] | None"
+"""A rule; several, of which the first that fits takes it; None: what the configuration says."""
 
 
 def retry(
@@ -149,6 +152,16 @@ class Policies:
     def of(self, stage: Stage) -> tuple[Rule, ...]:
         rules: tuple[Rule, ...] | None = getattr(self, stage)
         return rules or ()
+
+    def each(self, change: Callable[[Rule], Rule]) -> Policies:
+        """The same with every rule changed."""
+        stages = (self.decoding, self.handling, self.sinking)
+        return Policies(*(None if rules is None else tuple(map(change, rules)) for rules in stages))
+
+    def letterboxes(self) -> list[Any]:
+        """What dead letters go to."""
+        every = (*self.of("decoding"), *self.of("handling"), *self.of("sinking"))
+        return [rule.sink for rule in every if isinstance(rule, DeadLetter)]
 
     def over(self, defaults: Policies) -> Policies:
         """These, and those where these say nothing."""

@@ -82,6 +82,13 @@ class Runner:
         self._signalled = True
         self.stop()
 
+    async def back_off(self, seconds: float) -> bool:
+        """Wait; False where a stop has cut it short."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return not self._stop.is_set()
+
     def fail(self, error: BaseException) -> None:
         """A lane or a stream failed: stop the others in order."""
         if self.failure is None:

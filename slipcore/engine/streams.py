@@ -217,7 +217,7 @@ class IterableStream(PausableStream):
         CURRENT.set(standing)
         try:
             # A step of another make may have more to do than to call and to emit.
-            plain = lane.trials is None and type(step) is Step
+            plain = type(step) is Step and not step.attended and lane.trials is None
             if plain and not lane.sinks and not lane.stores:
                 self.loops[lane] = loop = self._consume_plain(lane, step, source)
                 await loop
