@@ -214,8 +214,16 @@ class SourceStream(PausableStream):
             self.positioned.set()
 
     async def _apply(self, change: Assignment) -> None:
-        if change.removed:
+        if not change.removed:
+            await self._accept(change)
+            return
+        async with self._standstill():
             await self._release(change)
+            # Until it is accepted, the source may still deliver what goes to others.
+            await self._accept(change)
+
+    async def _accept(self, change: Assignment) -> None:
+        """Tell the source where to start, and the bindings where they stand."""
         self._assigned_epoch = change.epoch
         self._total = change.total
         if not change.added:
@@ -274,15 +282,14 @@ class SourceStream(PausableStream):
 
     async def _release(self, change: Assignment) -> None:
         """Finish and commit what goes to others, and let nothing more of it in."""
-        async with self._standstill():
-            if not change.lost:
-                await self.commit_if_reachable()
-            self.epoch += 1
-            for lane in self.lanes:
-                for partition in change.removed:
-                    lane.unassign(partition, self.epoch)
+        if not change.lost:
+            await self.commit_if_reachable()
+        self.epoch += 1
+        for lane in self.lanes:
             for partition in change.removed:
-                self._committed.pop(partition, None)
+                lane.unassign(partition, self.epoch)
+        for partition in change.removed:
+            self._committed.pop(partition, None)
         if change.lost:
             logger.warning(
                 "%s: partitions %s were taken over by another member of the group.",
