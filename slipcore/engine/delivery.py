@@ -101,6 +101,7 @@ class Lane:
         """Stand after `place` in a partition; the source starts after `starts[partition]`."""
         self.since[partition] = self._changed_in = epoch
         self._skip.pop(partition, None)
+        self._withheld = [r for r in self._withheld if r.partition != partition]
         if place is None:
             self.finished.pop(partition, None)
             return
@@ -113,6 +114,7 @@ class Lane:
         self._changed_in = epoch
         for places in (self.since, self.finished, self._skip):
             places.pop(partition, None)
+        self._withheld = [r for r in self._withheld if r.partition != partition]
 
     # --- handling -------------------------------------------------------------------------
 
