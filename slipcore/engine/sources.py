@@ -372,7 +372,12 @@ class SourceStream(PausableStream):
 
     async def _seek(self, offset: Mapping[int, int] | int) -> None:
         async with self._control, self._standstill():
-            await self._move(self._targets(offset, self.owned))
+            try:
+                await self._move(self._targets(offset, self.owned))
+            except Exception as error:  # no binding goes on where only some have been moved
+                for lane in self.lanes:
+                    lane.fail(error)
+                raise
 
     def _targets(
         self, offset: Mapping[int, int] | int, partitions: Mapping[int, Any] | set[int]
