@@ -420,14 +420,16 @@ class SourceStream(PausableStream):
             }
             if not positions:
                 return
+            epoch = self._assigned_epoch
             if self.keeps_positions:
-                await self.source.commit(positions, self._assigned_epoch)
+                await self.source.commit(positions, epoch)
             elif self._saves_positions and self._store is not None:
                 kept = {**self._saved_positions(), **positions}
                 await asyncio.to_thread(
                     self._store().save, f"positions/{self.name}", msgspec.msgpack.encode(kept)
                 )
-            self._committed.update(positions)
+            if epoch == self._assigned_epoch:  # else the group may have ignored it
+                self._committed.update(positions)
             self.committed_at = time()
 
     @property
