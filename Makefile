@@ -9,7 +9,7 @@ DEMO := $(BIN)/python -m examples.flights
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help test test-offline mutate kafka redis demo demo-clean fmt lint type bench docs clean
+.PHONY: help test test-offline mutate kafka redis demo demo-clean fmt lint type bench docs audit clean
 .DEFAULT_GOAL := help
 
 help: ## list all of this
@@ -58,6 +58,9 @@ bench: $(STAMP) ## measure the engine, and Kafka topic to topic, beside the loop
 docs: $(STAMP) ## build the documentation into site/, where any warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "The documentation is in site/index.html."
+
+audit: $(STAMP) ## ask PyPI for known vulnerabilities of what is installed: 1 some, 2 not asked
+	$(BIN)/python -m tests.security.audit
 
 clean: ## remove what was made, the state of the demo too
 	rm -rf $(VENV) .demo .slip site dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
