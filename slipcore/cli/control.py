@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -25,14 +26,17 @@ from slipcore.control.client import (
 from slipcore.control.places import HAS_SOCKETS, sockets
 from slipcore.interfaces import ConfigError, SlipError
 
-DONE = {"pause": "paused", "resume": "resumed"}
+IN_TIME: Final = 0.8
+"""Part of the deadline after which an app has to say itself why it can't."""
+
+DONE: Final = {"pause": "paused", "resume": "resumed"}
 
 
 def tell(
     target: str | None, verb: str, sources: Sequence[str], *, timeout: float, as_json: bool
 ) -> int:
     """Pause or resume sources of running apps, and return the exit code."""
-    request = Request(verb, list(sources), timeout)
+    request = Request(verb, list(sources), timeout * IN_TIME)
     try:
         answers = list(ask(target, request, timeout))
     except SlipError as error:

@@ -11,10 +11,11 @@ import click
 from slipcore.cli.control import ask, refused
 from slipcore.cli.printing import print_json, print_table, print_text
 from slipcore.control.client import Request
-from slipcore.control.report import AppStatus, BindingStatus, PartitionStatus
+from slipcore.control.report import AppStatus, BindingStatus
 from slipcore.interfaces import SlipError
 
-COLUMNS = ("handler", "source", "part", "position", "end", "lag", "rate/s", "flying", "tries")
+HANDLERS = ("handler", "source", "state", "rate/s", "handled", "lag", "in flight", "retries")
+PARTITIONS = ("handler", "source", "partition", "position", "end", "lag")
 
 
 def show_status(target: str | None, *, timeout: float, as_json: bool, watch: float | None) -> int:
@@ -27,7 +28,7 @@ def show_status(target: str | None, *, timeout: float, as_json: bool, watch: flo
         try:
             found = [
                 answer.status
-                for answer in ask(target, Request("status", timeout=timeout), timeout)
+                for answer in ask(target, Request("status"), timeout)
                 if answer.status is not None
             ]
         except SlipError as error:
@@ -54,11 +55,10 @@ def _print(status: AppStatus, *, apart: bool) -> None:
     print_text(
         f"{status.app}: {status.state} for {_duration(status.seconds)}, {fit}, process {status.pid}"
     )
-    print_table(
-        (*COLUMNS, "state"),
-        (row for binding in status.bindings for row in _rows(binding)),
-        whole=COLUMNS[2:],
-    )
+    print_table(HANDLERS, map(_handler, status.bindings), whole=HANDLERS[2:])
+    if rows := [row for binding in status.bindings for row in _partitions(binding)]:
+        print_text("")
+        print_table(PARTITIONS, rows, whole=PARTITIONS[2:])
     for binding in status.bindings:
         if binding.why is not None:
             print_text(f"{binding.name} is {binding.state}: {binding.why}.")
@@ -68,28 +68,23 @@ def _print(status: AppStatus, *, apart: bool) -> None:
         click.echo(hung.stack)
 
 
-def _rows(binding: BindingStatus) -> Iterator[Sequence[str]]:
-    """A row for each partition; what is known of all of them together is in the first."""
-    partitions: Sequence[PartitionStatus | None] = binding.partitions or [None]
-    for number, partition in enumerate(partitions):
-        first = number == 0
-        yield (
-            binding.name if first else "",
-            binding.source if first else "",
-            *_place(partition, binding),
-            f"{binding.rate:,.0f}" if first else "",
-            f"{binding.in_flight:,}" if first else "",
-            f"{binding.retries:,}" if first else "",
-            binding.state if first else "",
-        )
+def _handler(binding: BindingStatus) -> Sequence[str]:
+    return (
+        binding.name,
+        binding.source,
+        binding.state,
+        f"{binding.rate:,.0f}",
+        f"{binding.handled:,}",
+        _number(binding.lag),
+        f"{binding.in_flight:,}",
+        f"{binding.retries:,}",
+    )
 
 
-def _place(partition: PartitionStatus | None, binding: BindingStatus) -> Iterator[str]:
-    if partition is None:
-        yield from ("-", f"{binding.handled:,}", "-", _number(binding.lag))
-        return
-    yield str(partition.partition)
-    yield from map(_number, (partition.position, partition.end, partition.lag))
+def _partitions(binding: BindingStatus) -> Iterator[Sequence[str]]:
+    for number, place in enumerate(binding.partitions):
+        names = (binding.name, binding.source) if number == 0 else ("", "")
+        yield (*names, str(place.partition), *map(_number, (place.position, place.end, place.lag)))
 
 
 def _number(value: int | None) -> str:

@@ -179,7 +179,7 @@ class Attendant:
 
     def _unanswered(self, seconds: float) -> AppStatus:
         """What can be said of an app whose event loop does something else."""
-        problem = f"the event loop has not answered for {seconds:.0f} s"
+        problem = f"the event loop has not answered for {seconds:.1f} s"
         hung: list[Hung] = []
         if seconds >= self.monitor.hung:
             binding, record = self.monitor.in_hand() or (None, None)

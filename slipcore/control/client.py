@@ -35,7 +35,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         do: "status", "pause", "resume" or "stop".
         sources: which ones to pause or resume; none: all.
-        timeout: seconds that the answer may take.
+        timeout: seconds for the app's event loop to do it.
     """
 
     do: str

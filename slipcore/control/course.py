@@ -32,10 +32,14 @@ class Course:
             waiting: whether there are records that the handler could be given.
         """
         moved, self.begun = begun != self.begun, begun
+        while self._marks and self._marks[-1][1] > begun:  # one that failed is begun again
+            self._marks.pop()
         if moved:
             self._marks.append((now, begun))
         while self._marks and self._marks[0][1] <= begun - in_flight:
             self._marks.popleft()
+        if in_flight and not self._marks:
+            self._marks.append((now, begun))
         self._looks.append((now, begun))
         while self._looks[1][0] < now - RATE_SECONDS:
             self._looks.popleft()

@@ -28,12 +28,12 @@ from slipcore.engine.progress import (
     begun,
     in_flight,
     last_commit,
-    retries,
     uncommitted,
 )
 from slipcore.engine.runner import Runner
 from slipcore.engine.sources import SourceStream
 from slipcore.engine.streams import PausableStream
+from slipcore.interfaces import Record
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Monitor:
             lag[record.partition] = lag.get(record.partition, 0) + 1
         behind = sum(lag.values()) if lag else None
         course = self._courses.setdefault(lane, Course(self._began))
-        held = stream.held_for or stream.paused or at_limit(lane)
+        held = stream.held_for or stream.paused or at_limit(lane) or lane.waiting_for is not None
         course.note(
             now,
             begun=begun(stream, lane),
@@ -164,7 +164,7 @@ class Monitor:
             handled=max(0, course.begun - lane.busy),
             in_flight=in_flight(lane),
             oldest_seconds=None if oldest is None else round(oldest, 1),
-            retries=retries(lane),
+            retries=lane.retries,
             lag=behind,
             partitions=self._partitions(stream, lane, lag),
         )
@@ -201,6 +201,9 @@ class Monitor:
             return "held back", "; ".join(HELD_FOR.get(r, r) for r in sorted(stream.held_for))
         if at_limit(lane):
             return "held back", f"{lane.unfinished} records are handled and not durable yet"
+        if (waiting := lane.waiting_for) is not None:
+            what = place(waiting) if isinstance(waiting, Record) else "an item"
+            return "held back", f"{what} waits for another try"
         if behind is not None and behind > max(course.rate, 1.0):
             return "catching up", None
         return "running", None
@@ -243,7 +246,7 @@ class Monitor:
             for lane in stream.lanes:
                 yield from self._problems_of(stream, lane, next(rows), now)
             if (late := self._uncommitted(stream, now)) >= self.hung:
-                yield f"positions of {stream.name} have not been committed for {late:.0f} s"
+                yield f"positions of {stream.name} have not been committed for {late:.1f} s"
 
     def _problems_of(
         self, stream: PausableStream, lane: Lane, row: BindingStatus, now: float
@@ -255,11 +258,11 @@ class Monitor:
             yield f"{row.name} is held back: {row.why}"
         elif (starved := course.starved(now)) >= self.hung:
             yield (
-                f"{row.name} has not been given a record of {stream.name} for {starved:.0f} s, "
+                f"{row.name} has not been given a record of {stream.name} for {starved:.1f} s, "
                 f"and {row.lag} wait"
             )
         elif (oldest := course.oldest(now) or 0.0) >= self.hung:
-            yield f"{row.in_flight} records of {row.name} are not durable after {oldest:.0f} s"
+            yield f"{row.in_flight} records of {row.name} are not durable after {oldest:.1f} s"
 
     def _uncommitted(self, stream: PausableStream, now: float) -> float:
         """For how many seconds nothing of what is finished has been committed."""
@@ -277,7 +280,7 @@ class Monitor:
 def _had(lane: Lane, seconds: float) -> str:
     record = lane.in_hand()
     what = "an item" if record is None else place(record)
-    return f"has had {what} in hand for {seconds:.0f} s"
+    return f"has had {what} in hand for {seconds:.1f} s"
 
 
 def health_of(status: AppStatus, hung: float) -> Health:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import inspect
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,8 @@ def stack_of_lane(lane: Lane) -> str:
         # Of the tasks that serve a lane, the one that goes furthest into the user's code has it.
         if any(_serves(frame, lane) for frame in frames) and _foreign(frames) > _foreign(found):
             found = frames
-    return _written(found)
+    # A handler that looks at itself does not wait.
+    return _written(found) if found else stack_of_thread(threading.get_ident())
 
 
 def stack_of_thread(ident: int) -> str:

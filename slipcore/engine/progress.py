@@ -24,9 +24,18 @@ class Ending(Protocol):
 
 def begun(stream: PausableStream, lane: Lane) -> int:
     """How many records the lane's handler has been given; those of the read in hand too."""
+    return lane.handled_records + _in_read(lane) + _uncounted(stream, lane)
+
+
+def in_flight(lane: Lane) -> int:
+    """Records that are handled, or in hand, and not finished."""
+    return lane.unfinished + (_in_read(lane) or lane.busy)
+
+
+def _in_read(lane: Lane) -> int:
+    """Records of the read in hand that the handler has been given."""
     generation = lane._current
-    in_hand = 0 if generation is None else generation.index() + 1
-    return lane.handled_records + max(0, in_hand) + _uncounted(stream, lane)
+    return 0 if generation is None else max(0, generation.index() + 1)
 
 
 def _uncounted(stream: PausableStream, lane: Lane) -> int:
@@ -37,11 +46,6 @@ def _uncounted(stream: PausableStream, lane: Lane) -> int:
     loop = stream.loops.get(lane) if isinstance(stream, IterableStream) else None
     frame = getattr(loop, "cr_frame", None)
     return 0 if frame is None else int(frame.f_locals.get("count", 0)) + lane.busy
-
-
-def in_flight(lane: Lane) -> int:
-    """Records that are handled, or in hand, and not finished."""
-    return lane.unfinished + lane.busy
 
 
 def at_limit(lane: Lane) -> bool:
@@ -62,8 +66,3 @@ def uncommitted(stream: PausableStream) -> bool:
 def last_commit(stream: PausableStream) -> float | None:
     """When positions were last committed, in seconds since 1970; None: not in this run."""
     return stream.committed_at if isinstance(stream, SourceStream) else None
-
-
-def retries(lane: Lane) -> int:
-    """Tries beyond the first since the start."""
-    return int(getattr(lane, "retries", 0))
