@@ -19,7 +19,6 @@ from slipcore.engine.policies import OnError, Policies, check_rules
 from slipcore.engine.runner import Limits, Runner
 from slipcore.engine.signals import Interrupted, interruptible, orderly_stop_on_signals
 from slipcore.engine.streams import PausableStream
-from slipcore.errorpolicies import policies_of
 from slipcore.interfaces import ConfigError, ICheckpointStore, ISink, ISource, SlipError
 from slipcore.plan import Plan, make_plan
 from slipcore.plugins import Plugins
@@ -202,10 +201,6 @@ class App:
         if given is not None:
             raise ConfigError(f"Two handlers are named {given!r}; positions are stored by name.")
         return next(n for i in range(2, len(taken) + 3) if (n := f"{own}#{i}") not in taken)
-
-    def policies_of(self, binding: Binding) -> Policies:
-        """What a handler says of failures, and `[errors]` where it says nothing."""
-        return policies_of(self, binding)
 
     def topic(self, name: str, *args: Any, **kwargs: Any) -> Topic:
         """A `Topic` of this app."""

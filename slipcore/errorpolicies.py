@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from slipcore.engine.policies import DeadLetter, Policies, Rule, dead_letter, retry, skip
+from slipcore.engine.policies import STAGES, DeadLetter, Policies, Rule, dead_letter, retry, skip
 from slipcore.errors import ConfigError
+from slipcore.interfaces import ICache, ISink
+from slipcore.resources import Sink, Topic
 from slipcore.settings import Setting, validate
 
 if TYPE_CHECKING:
     from slipcore.app import App
     from slipcore.engine.bindings import Binding
-    from slipcore.resources import Topic
-
-STAGES: Final = ("decoding", "handling", "sinking")
 
 WORDS: Final = ("raise", "retry", "skip", "dead_letter")
 
@@ -63,6 +62,52 @@ def policies_of(app: App, binding: Binding) -> Policies:
         return rule
 
     return binding.policies.over(default_policies(app.config.section("errors"))).each(with_topic)
+
+
+@dataclass(slots=True)
+class Settled:
+    """What all handlers of an app do about failures.
+
+    Attributes:
+        policies: by name of handler.
+        sinking: the rules of each topic and sink, for what is lost on its way there.
+    """
+
+    policies: dict[str, Policies]
+    sinking: dict[Any, tuple[Rule, ...]]
+
+
+def settle(app: App) -> Settled:
+    """Take down what each handler says, and see that they agree where they have to.
+
+    Raises:
+        ConfigError: they don't, or dead letters go where they can't.
+    """
+    settled = Settled({}, {})
+    first: dict[Any, str] = {}
+    for binding in app.bindings:
+        policies = settled.policies[binding.name] = policies_of(app, binding)
+        for sink in binding.sinks:
+            if not isinstance(sink, (Topic, Sink, ISink)):
+                continue
+            rules = policies.of("sinking")
+            other = first.setdefault(sink, binding.name)
+            if settled.sinking.setdefault(sink, rules) != rules:
+                raise ConfigError(
+                    f"Handlers {other} and {binding.name} both send to {sink!r}, and their "
+                    "on_sink_error= differ: give both the same, since what is lost is lost of both."
+                )
+        for box in policies.letterboxes():
+            if isinstance(box, ICache) or any(box is sink for sink in binding.sinks):
+                raise ConfigError(
+                    f"Handler {binding.name}: {box!r} can't take dead letters; it is a cache, or "
+                    "takes the handler's outputs. Name a topic of their own: dead_letter('dead')."
+                )
+    for policies in settled.policies.values():
+        for box in policies.letterboxes():
+            if isinstance(box, (Topic, Sink, ISink)):
+                settled.sinking[box] = ()  # letters that are lost could go in a circle
+    return settled
 
 
 def _topic(app: App, name: str) -> Topic:

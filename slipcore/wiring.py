@@ -13,13 +13,14 @@ from slipcore.engine.bindings import Binding, compile_step
 from slipcore.engine.delivery import Lane
 from slipcore.engine.letters import Letterbox
 from slipcore.engine.pipes import PipedLane
-from slipcore.engine.policies import DeadLetter, Policies, Rule
+from slipcore.engine.policies import DeadLetter, Rule
 from slipcore.engine.runner import Limits, Runner
 from slipcore.engine.sinks import MendingSink, RunSink
 from slipcore.engine.sources import SourceStream
 from slipcore.engine.state import StateWriter
 from slipcore.engine.streams import IterableStream, PausableStream
 from slipcore.engine.trials import Trials
+from slipcore.errorpolicies import settle
 from slipcore.interfaces import ConfigError, ISink, ISource
 from slipcore.resources import OpenTopic, Sink, Source, Topic
 
@@ -39,16 +40,12 @@ class Wiring:
         self._sinks: list[ISink] = []
         self._opened_sinks: dict[Sink, ISink] = {}
         self._run_sinks: dict[ISink, RunSink] = {}
-        self._policies: dict[str, Policies] = {}
-        self._letterboxes: list[Any] = []
-        self._sink_rules: dict[Any, tuple[str, tuple[Rule, ...]]] = {}
+        self._rules = settle(app)
         self._notify: Callable[[], None] = lambda: None
         self._fail: Callable[[BaseException], None] = lambda _: None
         self._finished: Callable[[int], None] = lambda _: None
         for cache in list(app.caches):
             cache.open()
-        for binding in app.bindings:
-            self._note_rules(binding)
         for binding in app.bindings:
             self._bind(binding, supplied)
         writer = StateWriter(self._lanes)
@@ -74,7 +71,7 @@ class Wiring:
     def _bind(self, binding: Binding, supplied: Mapping[str, Any]) -> None:
         check_delivery(binding)
         sinks = [self._sink(sink) for sink in binding.sinks]
-        policies = self._policies[binding.name]
+        policies = self._rules.policies[binding.name]
         rules = policies.each(self._boxed)
         boxes = [self._sink(box) for box in policies.letterboxes()]
         step = self.app.watch(compile_step(binding, sinks, supplied, guard=bool(rules)))
@@ -130,9 +127,7 @@ class Wiring:
 
     def _of_this_run(self, sink: ISink, resource: Any, carrier: ISink | None = None) -> RunSink:
         if sink not in self._run_sinks:
-            _, rules = self._sink_rules.get(resource, ("", ()))
-            if any(resource is box for box in self._letterboxes):
-                rules = ()  # letters that are lost could go in a circle
+            rules = self._rules.sinking.get(resource, ())
             self._run_sinks[sink] = (
                 MendingSink(sink, carrier, tuple(map(self._boxed, rules)), self._back_off)
                 if rules
@@ -142,27 +137,6 @@ class Wiring:
 
     async def _back_off(self, seconds: float) -> bool:
         return await self.runner.back_off(seconds)
-
-    def _note_rules(self, binding: Binding) -> None:
-        """Take down what a binding says, and see that those who share a sink agree."""
-        policies = self._policies[binding.name] = self.app.policies_of(binding)
-        rules = policies.of("sinking")
-        for sink in binding.sinks:
-            if not isinstance(sink, (Topic, Sink, ISink)):
-                continue
-            other, theirs = self._sink_rules.setdefault(sink, (binding.name, rules))
-            if theirs != rules:
-                raise ConfigError(
-                    f"Handlers {other} and {binding.name} both send to {sink!r}, and their "
-                    "on_sink_error= differ: give both the same, since what is lost is lost of both."
-                )
-        self._letterboxes += policies.letterboxes()
-        for box in policies.letterboxes():
-            if isinstance(box, Cache) or any(box is sink for sink in binding.sinks):
-                raise ConfigError(
-                    f"Handler {binding.name}: {box!r} can't take dead letters; it is a cache, or "
-                    "takes the handler's outputs. Name a topic of their own: dead_letter('dead')."
-                )
 
     def _boxed(self, rule: Rule) -> Rule:
         """A rule whose dead letters have a letterbox of this run."""

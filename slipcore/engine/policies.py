@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import random
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from slipcore.interfaces import ConfigError, DecodeError, FencedError, Record
 
@@ -19,6 +19,8 @@ Errors: TypeAlias = "type[Exception] | tuple[type[Exception], ...]"
 
 Stage: TypeAlias = Literal["decoding", "handling", "sinking"]
 """What failed."""
+
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 
 @dataclass(frozen=True, slots=True)
