@@ -20,6 +20,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from slipcore import App, Limits
 from slipcore.config import Config
 from slipcore.control.report import Health
+from slipcore.interfaces import (
+    Assignment,
+    Capability,
+    ConnectError,
+    ISink,
+    ISource,
+    Out,
+    Positions,
+    Record,
+)
 from slipcore.plugins import Plugins
 
 Write: TypeAlias = Callable[..., Path]
@@ -247,3 +257,77 @@ def test_health_can_be_asked_for_in_the_process(tmp_path: Path) -> None:
         (True, False, ["the app is not running"]),
     ]
     assert not any(t.name == "slip-control" for t in threading.enumerate())
+
+
+class Stuck(ISource):
+    """A record, or none though there are some; what is to be committed may not get through."""
+
+    capabilities = frozenset({Capability.COMMIT})
+
+    def __init__(self, *, fetches: bool, commits: bool) -> None:
+        self._fetches, self._commits, self._left = fetches, commits, 0 if fetches else 2
+        self._accepted = asyncio.Event()
+
+    async def read(self, max_records: int) -> list[Record]:
+        await self._accepted.wait()
+        if self._fetches:
+            self._fetches = False
+            return [Record(key=None, value=b"1", topic="stuck", partition=0, offset=0, timestamp=0)]
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async def accept(self, assignment: Assignment, positions: Positions) -> None:
+        self._accepted.set()
+
+    async def commit(self, positions: Positions, epoch: int) -> None:
+        if not self._commits:
+            raise ConnectError("nobody there")
+
+    async def lag(self) -> dict[int, int]:
+        return {0: self._left}
+
+
+class Full(ISink):
+    """Never says that anything is durable."""
+
+    def send(self, output: Out) -> None:
+        pass
+
+    async def flush(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize(
+    ("source", "sink", "problem"),
+    [
+        ({"fetches": False, "commits": False}, [], "given a record of Stuck for"),
+        ({"fetches": True, "commits": False}, [], "positions of Stuck have not been committed for"),
+        ({"fetches": True, "commits": True}, [Full], "1 records of take are not durable after"),
+    ],
+)
+def test_a_run_that_does_not_get_on_is_not_ready(
+    tmp_path: Path, source: dict[str, bool], sink: list[type[ISink]], problem: str
+) -> None:
+    """Nothing is fetched, nothing committed, nothing durable: each is told, after the time."""
+    app = app_in(tmp_path, hung=0.3, stop=0.1, close=0.1, commit=0.05)
+
+    @app.handle(Stuck(**source), sink=[make() for make in sink], name="take")
+    def take(record: Record) -> bytes:
+        value: bytes = record.value
+        return value
+
+    async def main() -> list[Health]:
+        found = []
+        running = asyncio.ensure_future(app.stream())
+        for _ in range(8):
+            await asyncio.sleep(0.1)
+            found.append(await app.health())
+        app.stop()
+        await asyncio.wait([running])
+        running.exception()
+        return found
+
+    first, *_, last = asyncio.run(main())
+    assert (first.live, first.ready, first.problems) == (True, True, [])
+    assert (last.live, last.ready) == (True, False)
+    assert any(problem in said for said in last.problems), last.problems
