@@ -129,7 +129,8 @@ class SourceStream(PausableStream):
 
     async def _read(self) -> tuple[Sequence[Record], int] | None:
         """Records and the epoch they were read in; None where the read was interrupted."""
-        await self._may_read.wait()
+        while not self._may_read.is_set():  # it may be closed again before this goes on
+            await self._may_read.wait()
         if self.stopping:
             return None
         self._reading = asyncio.ensure_future(self._read_in_epoch())
