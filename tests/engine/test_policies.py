@@ -23,6 +23,7 @@ from slipcore import (
     retry,
     skip,
 )
+from slipcore.backends.memory.topic import MemoryTopic
 from slipcore.config import Config
 from slipcore.interfaces import ConfigError, DecodeError, FencedError, SinkError
 from slipcore.testing import AppTest
@@ -602,3 +603,110 @@ def test_the_topic_of_dead_letters_gets_bytes_whatever_its_codec(app: App) -> No
         test.send("in", [1, 2])
         test.run()
         assert [record.value for record in test.records(dead)] == ["[1,2]"]
+
+
+def test_outputs_that_a_topic_lost_are_written_as_they_were(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are encoded once, come before what is newer, and other senders wait for them."""
+    topic, out, fails = app.topic("in"), app.topic("out", codec="json"), [True, True]
+    flush = MemoryTopic.flush
+
+    async def failing(self: MemoryTopic) -> None:
+        if self.name == "out" and self._pending and fails:
+            fails.pop()
+            lost, self._pending = list(self._pending), []
+            raise SinkError("the disk is full", lost)
+        await flush(self)
+
+    monkeypatch.setattr(MemoryTopic, "flush", failing)
+
+    @app.handle(topic, sink=[out], on_sink_error=retry(2))
+    async def handler(record: Record) -> tuple[str, str]:
+        if record.value == "b":
+            await out("mine", "of the handler")
+        return record.key, record.value
+
+    with AppTest(app) as test:
+        for value in "abc":
+            test.send("in", value, key=f"k{value}")
+        test.run()
+        assert fails == []
+        assert test.sent("out") == [
+            ("ka", "a"),
+            ("mine", "of the handler"),
+            ("kb", "b"),
+            ("kc", "c"),
+        ]
+
+
+def test_a_pause_during_a_sinks_back_off_gives_the_record_back(app: App) -> None:
+    """It is handled again after the resume, and the pause does not wait for it."""
+    topic, handled, fails = app.topic("in"), [], [True]
+    got: list[str] = []
+
+    def sink(value: str) -> None:
+        if value == "b" and fails and fails.pop():
+            raise Boom
+        got.append(value)
+
+    @app.handle(topic, sink=[sink], on_sink_error=retry(backoff=500, max_backoff=500))
+    def handler(record: Record) -> Any:
+        handled.append(record.value)
+        return record.value
+
+    async def work() -> None:
+        for value in "abc":
+            await topic(value)
+        running = asyncio.ensure_future(app.serve())
+        async with asyncio.timeout(10):
+            while handled != ["a", "b"]:
+                await asyncio.sleep(0.01)
+            app.pause(topic)
+            while app.streams[0].busy:
+                await asyncio.sleep(0.01)
+            assert got == ["a"]
+            app.resume(topic)
+            while got != ["a", "b", "c"]:
+                await asyncio.sleep(0.01)
+            app.stop()
+            await running
+        assert handled == ["a", "b", "b", "c"]
+
+    asyncio.run(work())
+
+
+def test_a_rebalance_does_not_wait_for_a_back_off(app: App) -> None:
+    """A member that joins gets its partition at once, and with it the record that waited."""
+    other = App("policies", config=app.config)
+    topic = app.topic("in", {"partitions": 2}, backend="sqlite")
+    theirs = other.topic("in", {"partitions": 2}, backend="sqlite")
+    tried: list[int] = []
+    done: list[int] = []
+
+    @app.handle(topic, on_error=retry(None, backoff=300, max_backoff=300), name="handler")
+    def failing(record: Record) -> None:
+        tried.append(record.partition)
+        raise Boom
+
+    @other.handle(theirs, name="handler")
+    def taking_over(record: Record) -> None:
+        done.append(record.partition)
+
+    async def work() -> None:
+        for partition in range(2):
+            await topic("x", partition=partition)
+        running = asyncio.ensure_future(app.serve())
+        async with asyncio.timeout(20):
+            while not tried:
+                await asyncio.sleep(0.01)
+            joining = asyncio.ensure_future(other.serve())
+            while not done:
+                await asyncio.sleep(0.01)
+            for member, task in ((app, running), (other, joining)):
+                member.stop()
+                await task
+
+    asyncio.run(work())
+    other.close()
+    assert len(done) == 1
