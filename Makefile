@@ -4,12 +4,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FLIGHTS ?=
 BACKEND ?=
+SEEDS ?= 10000
+SEED ?=
+BUGS ?=
 DEMO := $(BIN)/python -m examples.flights
 # Tests mostly wait, and those of one file share what they start.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help test test-offline mutate kafka redis demo demo-clean fmt lint type bench docs clean
+.PHONY: help test test-offline mutate simulate kafka redis demo demo-clean fmt lint type bench docs audit clean
 .DEFAULT_GOAL := help
 
 help: ## list all of this
@@ -24,6 +27,10 @@ test-offline: lint type ## the same without the tests that need servers; it says
 
 mutate: $(STAMP) ## take each check out of the contract kit in turn: a wrong backend then gets through
 	@$(BIN)/python -m tests.kit.mutate
+
+simulate: $(STAMP) ## break made-up apps in made-up ways: SEEDS=10000 of them, SEED=7 one, BUGS=1 wrong engines
+	@$(BIN)/python -m tests.simulation $(if $(BUGS),--bugs) \
+		$(if $(SEED),--first $(SEED) --seeds 1,--seeds $(SEEDS))
 
 kafka: $(STAMP) ## run a Kafka to play with until Ctrl-C
 	@$(BIN)/python -m tests.servers kafka
@@ -58,6 +65,9 @@ bench: $(STAMP) ## measure the engine, and Kafka topic to topic, beside the loop
 docs: $(STAMP) ## build the documentation into site/, where any warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "The documentation is in site/index.html."
+
+audit: $(STAMP) ## ask PyPI for known vulnerabilities of what is installed: 1 some, 2 not asked
+	$(BIN)/python -m tests.security.audit
 
 clean: ## remove what was made, the state of the demo too
 	rm -rf $(VENV) .demo .slip site dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,8 @@ from slipcore.app import App
 from slipcore.caching import Cache
 from slipcore.current import Conf, handle, stream
 from slipcore.engine.bindings import pipe
+from slipcore.engine.context import Context
+from slipcore.engine.policies import dead_letter, retry, skip
 from slipcore.engine.runner import Limits
 from slipcore.hookspecs import hookimpl
 from slipcore.interfaces import (
@@ -28,6 +30,7 @@ __all__ = [
     "App",
     "Cache",
     "Conf",
+    "Context",
     "ICache",
     "ICodec",
     "ISink",
@@ -43,8 +46,11 @@ __all__ = [
     "SlipError",
     "Source",
     "Topic",
+    "dead_letter",
     "handle",
     "hookimpl",
     "pipe",
+    "retry",
+    "skip",
     "stream",
 ]

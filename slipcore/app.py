@@ -15,6 +15,7 @@ from weakref import WeakSet
 from slipcore.choice import choose
 from slipcore.config import Config
 from slipcore.engine.bindings import Binding, Handler, Pipe, Step, check_sinks
+from slipcore.engine.policies import OnError, Policies, check_rules
 from slipcore.engine.runner import Limits, Runner
 from slipcore.engine.signals import Interrupted, interruptible, orderly_stop_on_signals
 from slipcore.engine.streams import PausableStream
@@ -27,6 +28,8 @@ from slipcore.wiring import Wiring
 
 if TYPE_CHECKING:
     from slipcore.caching import Cache
+    from slipcore.control.monitor import Monitor
+    from slipcore.control.report import Health
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +76,9 @@ class App:
         self._scope: AppScope | None = None
         self._start_hooks: list[Callable[[], Any]] = []
         self._paused: list[Any] = []
+        self.dead_letters: dict[str, Topic] = {}
         self._wiring: Wiring | None = None
+        self._monitor: Monitor | None = None
         self._running: asyncio.Task[None] | None = None
         self._starting: asyncio.Timeout | None = None
         if (prepare := PREPARE.get()) is not None:
@@ -133,6 +138,10 @@ class App:
         sink: Iterable[Any] = (),
         name: str | None = None,
         delivery: str = "at-least-once",
+        on_error: OnError = None,
+        on_decode_error: OnError = None,
+        on_sink_error: OnError = None,
+        timeout: float | None = None,
     ) -> Callable[[H], H]:
         """Bind sources and sinks to a function; the function itself is returned unchanged.
 
@@ -142,9 +151,16 @@ class App:
             sink: what every result goes to, in order.
             name: under which positions are stored; default the function's.
             delivery: the guarantee asked for; refused at start where it can't be given.
+            on_error: what is done when the handler raises: `retry(...)`, `skip(...)`,
+                `dead_letter(...)`, or a list of them, of which the first that fits takes it;
+                []: the error is raised; None: what `[errors]` says.
+            on_decode_error: the same when a codec can't read a record.
+            on_sink_error: the same when a sink fails; the handler is not run again for it.
+            timeout: seconds that an async handler may take for one record; then it fails with a
+                TimeoutError.
 
         Raises:
-            ConfigError: something that is no source, no sink or no pipe.
+            ConfigError: something that is no source, no sink, no pipe or no policy.
         """
         for source in sources:
             check_source(source)
@@ -152,6 +168,12 @@ class App:
             raise ConfigError("handle() needs a source: @handle(source, sink=[...]).")
         if delivery not in DELIVERIES:
             raise ConfigError(f"delivery={delivery!r}: it is one of {', '.join(DELIVERIES)}.")
+
+        policies = Policies(
+            check_rules(on_decode_error, "on_decode_error"),
+            check_rules(on_error, "on_error"),
+            check_rules(on_sink_error, "on_sink_error"),
+        )
 
         def bind(handler: H) -> H:
             if not callable(handler):
@@ -162,8 +184,12 @@ class App:
                 if not callable(function):
                     raise ConfigError(f"Handler {own}: {function!r} in pipe= can't be called.")
             sinks = check_sinks(sink, own, also=(Sink,))
-            binding = Binding(self._unique(own, name), handler, sources, pipes, sinks, delivery)
-            self.bindings.append(binding)
+            boxes = [box for box in policies.letterboxes() if not isinstance(box, str)]
+            check_sinks(boxes, f"{own}, dead_letter", also=(Sink,))
+            own = self._unique(own, name)
+            self.bindings.append(
+                Binding(own, handler, sources, pipes, sinks, delivery, policies, timeout)
+            )
             return handler
 
         return bind
@@ -222,6 +248,42 @@ class App:
     async def serve(self, **kwargs: Any) -> None:
         """`stream()` for who sees to signals: they are left as they are."""
         await self._run(self._wire(kwargs))
+
+    def observe(self, *, http: str | None = None) -> None:
+        """Let `slip status`, `pause`, `resume` and `stop` reach its runs, as those of `slip run`.
+
+        They are answered from a socket in the state directory, which only its owner may use.
+
+        Args:
+            http: a port of 127.0.0.1, or HOST:PORT, for /live, /ready and /metrics.
+
+        Raises:
+            ConfigError: no such address, or what serves HTTP is not installed.
+        """
+        from slipcore.control.attendant import attend
+        from slipcore.control.web import Address
+
+        attend(self, None if http is None else Address.parse(http))
+
+    async def health(self) -> Health:
+        """Whether it gets on, told from its progress since the last time that somebody asked."""
+        from slipcore.control.monitor import health_of
+        from slipcore.control.report import Health
+
+        monitor = self.monitor
+        if monitor is None:
+            return Health(live=True, ready=False, problems=["the app is not running"])
+        return health_of(await monitor.look(), monitor.hung)
+
+    @property
+    def monitor(self) -> Monitor | None:
+        """What looks at its run; None where it is not running."""
+        runner = self.runner
+        if runner is not None and (self._monitor is None or self._monitor.runner is not runner):
+            from slipcore.control.monitor import Monitor
+
+            self._monitor = Monitor(self.name, runner, self.limits.hung)
+        return self._monitor if runner is not None else None
 
     def stop(self) -> None:
         """Stop in order: the record in hand completes. May be called in a handler."""

@@ -39,7 +39,15 @@ class JsonCodec(ICodec):
         return json.dumps(obj, default=str).encode()
 
     def decode(self, s: bytes) -> object:
-        return json.loads(s.decode())
+        """The value of the bytes.
+
+        Raises:
+            DecodeError: they are no JSON, or nested too deep.
+        """
+        try:
+            return json.loads(s.decode())
+        except (ValueError, RecursionError) as error:
+            raise DecodeError(f"the bytes can't be read as JSON: {_reason(error)}") from error
 
 
 class ExactCodec(ICodec):
@@ -261,17 +269,17 @@ def _unpack(code: int, view: memoryview) -> Any:
     unpacker = _UNPACKERS.get(code)
     if unpacker is None:
         raise ValueError(f"no type has the number {code}")
-    return unpacker(bytes(view))
+    return unpacker(view if code in _NESTING else bytes(view))
 
 
-def _unpack_items(data: bytes) -> list[Any]:
+def _unpack_items(data: memoryview) -> list[Any]:
     items = _decode(data)
     if type(items) is not list:
         raise ValueError("its items are no list")
     return items
 
 
-def _unpack_dict(data: bytes) -> dict[Any, Any]:
+def _unpack_dict(data: memoryview) -> dict[Any, Any]:
     parts: Iterator[Any] = iter(_unpack_items(data))
     return dict(zip(parts, parts, strict=True))
 
@@ -302,7 +310,9 @@ def _zone(data: bytes) -> tzinfo | None:
     return timezone(offset)
 
 
-_UNPACKERS: Final[dict[int, Callable[[bytes], Any]]] = {
+# Not copied: a value within a value within a value would be copied as often as it is nested.
+_NESTING: Final = frozenset((_TUPLE, _SET, _FROZENSET, _DICT))
+_UNPACKERS: Final[dict[int, Callable[[Any], Any]]] = {
     _INT: lambda data: int.from_bytes(data, "big", signed=True),
     _STR: lambda data: data.decode("utf-8", "surrogatepass"),
     _TUPLE: lambda data: tuple(_unpack_items(data)),

@@ -25,8 +25,20 @@ SINGLES: Final[Mapping[str, tuple[str, ...]]] = {
     "app": ("name",),
     "defaults": ("topic", "cache", "codec", "checkpoint_store"),
     "plugins": tuple(VARIABLES),
+    "errors": (
+        "decoding",
+        "handling",
+        "sinking",
+        "dead_letter",
+        "retries",
+        "retry_on",
+        "backoff",
+        "max_backoff",
+        "jitter",
+    ),
 }
-"""Sections that hold settings: names of something, or in `plugins` which plugins are used."""
+"""Sections that hold settings: names of something, in `plugins` which plugins are used, in `errors`
+what is done about failures."""
 
 TABLES: Final = (
     "topics",
@@ -222,7 +234,7 @@ def _check_single(section: str, settings: Mapping[str, Setting]) -> None:
             )
         if section == "plugins":
             check_setting(key, setting)
-        else:
+        elif section != "errors":  # those are validated as options are
             _check_name(key, setting)
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from slipcore.app import App, H, check_source
 from slipcore.config import Setting, mask
 from slipcore.engine.bindings import Handler, Pipe
+from slipcore.engine.policies import OnError
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import ConfigError
 from slipcore.utils import PubSub
@@ -36,6 +37,10 @@ def handle(
     sink: Iterable[Any] = (),
     name: str | None = None,
     delivery: str = "at-least-once",
+    on_error: OnError = None,
+    on_decode_error: OnError = None,
+    on_sink_error: OnError = None,
+    timeout: float | None = None,
 ) -> Callable[[H], H]:
     """Bind sources and sinks to a function of the current app; see `App.handle`.
 
@@ -44,7 +49,17 @@ def handle(
     ... def handler(msg, **kwargs):
     ...     return msg.key, msg.value
     """
-    return current_app().handle(*sources, pipe=pipe, sink=sink, name=name, delivery=delivery)
+    return current_app().handle(
+        *sources,
+        pipe=pipe,
+        sink=sink,
+        name=name,
+        delivery=delivery,
+        on_error=on_error,
+        on_decode_error=on_decode_error,
+        on_sink_error=on_sink_error,
+        timeout=timeout,
+    )
 
 
 def stream(**kwargs: Any) -> Coroutine[None, None, None]:

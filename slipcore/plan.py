@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from slipcore.caching import Cache
-from slipcore.engine.bindings import Binding, compile_call
+from slipcore.engine.bindings import Binding, compile_step
+from slipcore.engine.policies import STAGES, DeadLetter, Policies, Rule, Skip, Stage
+from slipcore.errorpolicies import settle
 from slipcore.interfaces import Capability, ICache, ISink, ISource
 from slipcore.resources import Sink, Source, Topic
 from slipcore.wiring import caches_of, check_delivery
@@ -57,6 +59,20 @@ class WeakestLink(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class PolicyPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a binding does about failures of one stage.
+
+    Attributes:
+        stage: decoding, handling or sinking.
+        rules: in words; the first that fits an error takes it, and without one it is raised.
+        letters: where dead letters go.
+    """
+
+    stage: str
+    rules: list[str]
+    letters: list[ResourcePlan] = []
+
+
 class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One binding.
 
@@ -65,6 +81,8 @@ class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
         state_delivery: the guarantee for its state; None where it keeps none.
         reasons: why these guarantees, and what a crash costs.
         weakest: what limits them; None: nothing does.
+        policies: what is done about failures, but for stages whose errors are all raised.
+        timeout: seconds that the handler may take for one record; None: any time.
     """
 
     name: str
@@ -76,6 +94,8 @@ class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
     state_delivery: str | None
     reasons: list[str]
     weakest: WeakestLink | None
+    policies: list[PolicyPlan] = []
+    timeout: float | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,13 +119,14 @@ def make_plan(app: App, supplied: Mapping[str, Any]) -> Plan:
     """
     _agree([s for b in app.bindings for s in b.sources if isinstance(s, Topic)])
     for binding in app.bindings:
-        compile_call(binding.handler, supplied, binding.name)
+        compile_step(binding, (), supplied)
+    settled = settle(app)
     return Plan(
         app=app.name,
         group=app.name,
         config=str(app.config.path) if app.config.path is not None else None,
         state_dir=str(app.config.state_dir),
-        bindings=[_plan(binding) for binding in app.bindings],
+        bindings=[_plan(it, settled.policies[it.name]) for it in app.bindings],
     )
 
 
@@ -118,7 +139,7 @@ def _agree(topics: list[Topic]) -> None:
             topic.agree_with(same)
 
 
-def _plan(binding: Binding) -> BindingPlan:
+def _plan(binding: Binding, policies: Policies) -> BindingPlan:
     check_delivery(binding)
     caches = caches_of(binding)
     reasons: list[str] = []
@@ -141,6 +162,8 @@ def _plan(binding: Binding) -> BindingPlan:
             else ("what a pipe holds when a crash comes is lost (pipe(f, holds=n) keeps it)")
         )
         reasons.append(f"pipe: {held}")
+    planned = [_policy(stage, policies.of(stage)) for stage in STAGES if policies.of(stage)]
+    reasons.extend(_costs(policies))
     return BindingPlan(
         name=binding.name,
         sources=[_resource(source) for source in binding.sources],
@@ -151,7 +174,33 @@ def _plan(binding: Binding) -> BindingPlan:
         state_delivery=state,
         reasons=reasons,
         weakest=_weakest(binding, caches),
+        policies=planned,
+        timeout=binding.timeout,
     )
+
+
+def _policy(stage: Stage, rules: Sequence[Rule]) -> PolicyPlan:
+    return PolicyPlan(
+        stage=stage,
+        rules=[
+            f"{rule} to {_name(rule.sink)}" if isinstance(rule, DeadLetter) else str(rule)
+            for rule in rules
+        ],
+        letters=[_resource(rule.sink) for rule in rules if isinstance(rule, DeadLetter)],
+    )
+
+
+def _costs(policies: Policies) -> Iterator[str]:
+    """What the rules cost, stage by stage."""
+    for stage in STAGES:
+        for rule in policies.of(stage):
+            if isinstance(rule, Skip):
+                yield f"skip: records that fail in {stage} are dropped"
+            elif isinstance(rule, DeadLetter):
+                box = _name(rule.sink)
+                yield f"dead letter: records that fail in {stage} are finished once {box} has them"
+            elif rule.times is None:
+                yield f"retry: a record that never succeeds in {stage} holds up those after it"
 
 
 def _weakest(binding: Binding, caches: list[Cache]) -> WeakestLink | None:

@@ -22,9 +22,9 @@ ENVIRONMENT: Final = "environment "
 
 MASK: Final = "***"
 
-_SECRET_NAME: Final = re.compile("passw|passphrase|secret|token|credential")
+_SECRET_NAME: Final = re.compile("pass?w|pwd|passphrase|secret|token|credential")
 _NO_KEY_OF_ITS_OWN: Final = re.compile("file|path|location|codec|serializer")
-_URL_PASSWORD: Final = re.compile(r"(://[^\s/:@]*):\S*@")
+_URL_PASSWORD: Final = re.compile(r"(:/{0,2}[^\s/:@]*):\S*@")  # of one that is no URL too
 _QUERY_SECRET: Final = re.compile(
     r"([?&][^=&\s]*(?:passw|secret|token|key)[^=&\s]*=)[^&\s]+", re.IGNORECASE
 )
@@ -35,10 +35,11 @@ class Setting:
     """A value and where it was written.
 
     Attributes:
+        value: not in the repr, since it may be a password.
         origin: "slip.toml:12", "environment SLIP_TOPICS__EMOJI__BACKEND", or "code".
     """
 
-    value: Any
+    value: Any = dataclasses.field(repr=False)
     origin: str
 
 

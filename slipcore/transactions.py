@@ -8,7 +8,8 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from slipcore.engine.delivery import Generation, Lane
+from slipcore.engine.delivery import Lane
+from slipcore.engine.generations import Generation
 from slipcore.engine.state import CURRENT, Space, undo
 from slipcore.interfaces import DeadlockError, IStateStore, StateError
 

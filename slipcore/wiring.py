@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slipcore.caching import Cache
 from slipcore.engine.bindings import Binding, compile_step
-from slipcore.engine.delivery import Lane, RunSink
+from slipcore.engine.delivery import Lane
+from slipcore.engine.letters import Letterbox
 from slipcore.engine.pipes import PipedLane
+from slipcore.engine.policies import DeadLetter, Rule
 from slipcore.engine.runner import Limits, Runner
+from slipcore.engine.sinks import MendingSink, RunSink
 from slipcore.engine.sources import SourceStream
 from slipcore.engine.state import StateWriter
 from slipcore.engine.streams import IterableStream, PausableStream
+from slipcore.engine.trials import Trials
+from slipcore.errorpolicies import settle
 from slipcore.interfaces import ConfigError, ISink, ISource
 from slipcore.resources import OpenTopic, Sink, Source, Topic
 
@@ -34,6 +40,7 @@ class Wiring:
         self._sinks: list[ISink] = []
         self._opened_sinks: dict[Sink, ISink] = {}
         self._run_sinks: dict[ISink, RunSink] = {}
+        self._rules = settle(app)
         self._notify: Callable[[], None] = lambda: None
         self._fail: Callable[[BaseException], None] = lambda _: None
         self._finished: Callable[[int], None] = lambda _: None
@@ -50,7 +57,7 @@ class Wiring:
     def opened(self, topic: Topic) -> ISink | None:
         """What sends to a topic in this run."""
         opened = self._topics.get(topic)
-        return self._of_this_run(opened) if opened is not None else None
+        return self._of_this_run(opened, topic, opened.backend) if opened is not None else None
 
     def stream_of(self, source: Any) -> PausableStream | None:
         """The stream that reads what was given to `handle`."""
@@ -64,8 +71,11 @@ class Wiring:
     def _bind(self, binding: Binding, supplied: Mapping[str, Any]) -> None:
         check_delivery(binding)
         sinks = [self._sink(sink) for sink in binding.sinks]
-        step = self.app.watch(compile_step(binding, sinks, supplied))
-        to_flush = [sink for sink in sinks if isinstance(sink, ISink)]
+        policies = self._rules.policies[binding.name]
+        rules = policies.each(self._boxed)
+        boxes = [self._sink(box) for box in policies.letterboxes()]
+        step = self.app.watch(compile_step(binding, sinks, supplied, guard=bool(rules)))
+        to_flush = [sink for sink in (*sinks, *boxes) if isinstance(sink, ISink)]
         self._sinks.extend(to_flush)
         for source in binding.sources:
             stream = self._stream(source)
@@ -79,6 +89,7 @@ class Wiring:
                 on_failure=lambda error: self._fail(error),
                 on_finished=lambda records: self._finished(records),
                 holds=binding.holds,
+                trials=Trials(rules, binding.name) if rules else None,
             )
             for cache in caches_of(binding):
                 lane.uses(cache.open().store)
@@ -106,15 +117,39 @@ class Wiring:
 
     def _sink(self, sink: Any) -> Any:
         if isinstance(sink, Topic):
-            return self._of_this_run(self._open(sink))
+            opened = self._open(sink)
+            return self._of_this_run(opened, sink, opened.backend)
         if isinstance(sink, Sink):
             if sink not in self._opened_sinks:
                 self._opened_sinks[sink] = sink.make()
-            return self._of_this_run(self._opened_sinks[sink])
-        return self._of_this_run(sink) if isinstance(sink, ISink) else sink
+            return self._of_this_run(self._opened_sinks[sink], sink)
+        return self._of_this_run(sink, sink) if isinstance(sink, ISink) else sink
 
-    def _of_this_run(self, sink: ISink) -> RunSink:
-        return self._run_sinks.setdefault(sink, RunSink(sink))
+    def _of_this_run(self, sink: ISink, resource: Any, carrier: ISink | None = None) -> RunSink:
+        if sink not in self._run_sinks:
+            rules = self._rules.sinking.get(resource, ())
+            self._run_sinks[sink] = (
+                MendingSink(sink, carrier, tuple(map(self._boxed, rules)), self._back_off)
+                if rules
+                else RunSink(sink, carrier)
+            )
+        return self._run_sinks[sink]
+
+    async def _back_off(self, seconds: float) -> bool:
+        return await self.runner.back_off(seconds)
+
+    def _boxed(self, rule: Rule) -> Rule:
+        """A rule whose dead letters have a letterbox of this run."""
+        if not isinstance(rule, DeadLetter):
+            return rule
+        sink = self._sink(rule.sink)
+        own = getattr(rule.sink, "name", None) or getattr(rule.sink, "__name__", None)
+        name = str(own or repr(rule.sink))
+        if isinstance(rule.sink, Topic) and rule.sink.dry:
+            return replace(rule, sink=Letterbox(name, _drop, sink.flush))
+        if isinstance(sink, RunSink):
+            return replace(rule, sink=Letterbox(name, sink.send_written, sink.flush))
+        return replace(rule, sink=Letterbox(name, sink, _nothing_to_flush))
 
     def _open(self, topic: Topic) -> OpenTopic:
         if topic not in self._topics:
@@ -151,6 +186,14 @@ class Wiring:
                 assignment_timeout=self.app.limits.start,
             )
         return IterableStream(source, name)
+
+
+def _drop(_: Any) -> None:
+    """For a topic that sends nothing."""
+
+
+async def _nothing_to_flush() -> None:
+    """What a function has taken is where it is."""
 
 
 def check_delivery(binding: Binding) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slipcore.cli.new import new
+from slipcore.cli.reaching import pause, resume, status, stop
 
 if TYPE_CHECKING:
     from slipcore.app import App
@@ -44,6 +45,12 @@ def slip() -> None:
       slip config shop.py
 
     \b
+    While it runs, from elsewhere:
+      slip status shop
+      slip pause shop
+      slip stop shop
+
+    \b
     See what there is to choose from:
       slip plugins
       slip backends topic kafka
@@ -56,16 +63,21 @@ def slip() -> None:
 @click.argument("target")
 @click.option("-q", "--quiet", is_flag=True, help="Show no summary and no progress.")
 @click.option("--log-json", is_flag=True, help="Write all of stderr as one JSON object a line.")
-def run(target: str, quiet: bool, log_json: bool) -> None:
+@click.option("--http", metavar="PORT", help="Serve /live, /ready, /metrics on 127.0.0.1:PORT.")
+def run(target: str, quiet: bool, log_json: bool, http: str | None) -> None:
     """Run an app until its sources end, a binding fails, or SIGINT or SIGTERM comes.
 
     The first signal stops in order: the record in hand completes, what is on the way becomes
     durable, positions are committed. A second one stops now.
 
+    While it runs, `slip status`, `slip pause`, `slip resume` and `slip stop` reach it. --http takes
+    HOST:PORT too, and anyone who reaches that address may ask there.
+
     \b
       slip run shop.py
       slip run company.shop:app -q
       slip run shop.py --log-json 2> shop.log
+      slip run shop.py --http 8080
 
     \b
     Exit codes:
@@ -76,7 +88,8 @@ def run(target: str, quiet: bool, log_json: bool) -> None:
     """
     from slipcore.cli.run import run_target
 
-    sys.exit(run_target(target, _report(log_json, quiet), quiet=quiet, log_json=log_json))
+    report = _report(log_json, quiet)
+    sys.exit(run_target(target, report, quiet=quiet, log_json=log_json, http=http))
 
 
 @slip.command(short_help="Show what an app would run on, without running it.")
@@ -228,7 +241,8 @@ def backends(kind: str | None, name: str | None, as_json: bool) -> None:
     sys.exit(list_backends(kind, name, as_json=as_json))
 
 
-slip.add_command(new)
+for _ready_made in (new, status, pause, resume, stop):
+    slip.add_command(_ready_made)
 
 
 @slip.command(short_help="Show the configuration in force, and where each value is from.")

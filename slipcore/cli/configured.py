@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -65,8 +66,11 @@ def in_file_and_environment(config: Config, plugins: Plugins) -> list[Configured
 
 def in_code(app: App) -> list[Configured]:
     """The resources that an app has made, and its checkpoint store."""
+    from slipcore.errorpolicies import settle
     from slipcore.resources import Sink, Source, Topic
 
+    with suppress(ConfigError):  # it makes the topics that are only named for dead letters
+        settle(app)
     things: dict[int, Any] = {}
     for binding in app.bindings:
         for thing in (*binding.sources, *binding.sinks):
@@ -119,6 +123,12 @@ def sections(config: Config, plugins: Plugins) -> Iterator[tuple[str, str]]:
             plugins.get("source" if kind == "topic" else kind, str(named.value))
         except SlipError as error:
             yield "defaults", f"{error} It was asked for by [defaults] in {named.origin}."
+    from slipcore.errorpolicies import default_policies
+
+    try:
+        default_policies(config.section("errors"))
+    except SlipError as error:
+        yield "errors", str(error)
     for name, settings in config.entries("backends").items():
         try:
             _check_backend(config, plugins, name, settings)

@@ -46,6 +46,13 @@ def _binding(binding: BindingPlan) -> Iterator[str]:
     if binding.weakest is not None:
         weakest = binding.weakest
         yield from _entry("weakest", f"{weakest.name}, {_article(weakest.kind)}")
+    for number, policy in enumerate(binding.policies):
+        rules = ", else ".join(policy.rules)
+        yield from _entry("failures" if number == 0 else "", f"{policy.stage}: {rules}")
+        for letters in policy.letters:
+            yield from _entry("", f"  {_described(letters)}")
+    if binding.timeout is not None:
+        yield from _entry("timeout", f"{binding.timeout:g} s for each record")
     for number, reason in enumerate(binding.reasons):
         yield from _entry("because" if number == 0 else "", reason)
 

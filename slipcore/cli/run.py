@@ -18,8 +18,14 @@ INTERRUPTED = 130
 """What a shell reports of a process that SIGINT ended; here only before the start."""
 
 
-def run_target(target: str, report: Report, *, quiet: bool, log_json: bool) -> int:
-    """Run an app and return the exit code."""
+def run_target(
+    target: str, report: Report, *, quiet: bool, log_json: bool, http: str | None = None
+) -> int:
+    """Run an app and return the exit code.
+
+    Args:
+        http: where to serve its health and metrics, a port or HOST:PORT; None: nowhere.
+    """
     if log_json:
         log_as_json()
     try:
@@ -29,7 +35,7 @@ def run_target(target: str, report: Report, *, quiet: bool, log_json: bool) -> i
         if not log_json:
             log_as_text()
         try:
-            return _run(app, report, progress=not (quiet or log_json))
+            return _run(app, report, progress=not (quiet or log_json), http=http)
         finally:
             app.close()
     except KeyboardInterrupt:
@@ -58,13 +64,14 @@ def load_target(target: str, report: Report) -> App | int:
         return report.failed(failed_import(error, wanted.place))
 
 
-def _run(app: App, report: Report, *, progress: bool) -> int:
+def _run(app: App, report: Report, *, progress: bool, http: str | None) -> int:
     streams: list[PausableStream] = []
     began = time.monotonic()
     try:
         report.planned(_planned(app))
         # A run's streams are gone when it has ended; their counts are wanted then.
         app.on_start(lambda: streams.extend(app.streams))
+        app.observe(http=http)
         asyncio.run(_watch(app) if progress else app.stream())
     except Exception as error:
         return report.failed(failed_run(error, app))

@@ -18,11 +18,14 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeAlias
 
+from slipcore.engine.context import Context, limited, takes_context
+from slipcore.engine.policies import Policies
+from slipcore.engine.sinks import guarded
 from slipcore.interfaces import DONE, ConfigError, ICache, ISink, Out, SinkError
 
 Handler: TypeAlias = Callable[..., Any]
@@ -74,6 +77,8 @@ class Binding:
     pipe: tuple[Pipe, ...] = ()
     sinks: tuple[Sink, ...] = ()
     delivery: str = "at-least-once"
+    policies: Policies = field(default_factory=Policies)
+    timeout: float | None = None
 
     @property
     def holds(self) -> int:
@@ -88,11 +93,13 @@ class Step:
         call: the handler as a function of the record alone.
         emit: hands a result to all sinks; what it returns is awaited if it can be.
         batch: handles items until one must be awaited (then to be called again) or none is left.
+        attended: whether the handler asks for the record in hand.
     """
 
     call: Callable[[Any], Any]
     emit: Emit
     batch: Callable[[Iterator[Any]], Waiting]
+    attended: bool = False
 
     def one(self, item: Any) -> Any:
         """Handle one item; what it returns is awaited if it can be."""
@@ -107,24 +114,34 @@ class Step:
         return cls(lambda _: None, lambda _: None, lambda _: None)
 
 
-def compile_step(binding: Binding, sinks: Sequence[Sink], supplied: Mapping[str, Any]) -> Step:
+def compile_step(
+    binding: Binding, sinks: Sequence[Sink], supplied: Mapping[str, Any], *, guard: bool = False
+) -> Step:
     """Settle all that can be settled about a binding before its first record.
 
     Args:
         sinks: the binding's sinks, with names resolved to backends.
         supplied: what `stream(**kwargs)` was given.
+        guard: whether there are rules for what fails.
 
     Raises:
-        ConfigError: a parameter that nobody supplies, a sink that can't be called.
+        ConfigError: a parameter that nobody supplies, a sink that can't be called, a timeout of
+            what can't be interrupted.
     """
     call = compile_call(binding.handler, supplied, binding.name)
-    emit = fan_out([compile_sink(sink, binding.name) for sink in sinks])
+    emits = [compile_sink(sink, binding.name) for sink in sinks]
+    if guard:
+        emits = [guarded(emit, sink) for emit, sink in zip(emits, sinks, strict=True)]
+    emit = fan_out(emits)
     function = _underlying(binding.handler)
+    if binding.timeout is not None:
+        call = limited(call, function, binding.timeout, binding.name)
+    attended = any(takes_context(p, function) for p in _parameters(binding.handler))
     if inspect.iscoroutinefunction(function):
-        return _async_step(call, emit)
+        return _async_step(call, emit, attended)
     if inspect.isgeneratorfunction(function):
-        return _generator_step(call, emit)
-    return _plain_step(call, emit)
+        return _generator_step(call, emit, attended)
+    return _plain_step(call, emit, attended)
 
 
 # --- the handler's arguments --------------------------------------------------------------
@@ -135,10 +152,7 @@ def compile_call(handler: Handler, supplied: Mapping[str, Any], name: str) -> Ca
 
     The first positional parameter takes the record; others are supplied by name.
     """
-    try:
-        parameters = list(inspect.signature(handler).parameters.values())
-    except ValueError:  # some builtins do not say what they take
-        return handler
+    parameters = _parameters(handler)
     kinds = inspect.Parameter
     takes_record = bool(parameters) and parameters[0].kind in (
         kinds.POSITIONAL_ONLY,
@@ -156,6 +170,8 @@ def compile_call(handler: Handler, supplied: Mapping[str, Any], name: str) -> Ca
             continue
         elif parameter.kind is not kinds.POSITIONAL_ONLY and parameter.name in supplied:
             extra[parameter.name] = supplied[parameter.name]
+        elif takes_context(parameter, _underlying(handler)):
+            extra[parameter.name] = Context()
         elif parameter.default is kinds.empty:
             missing.append(parameter.name)
     if missing:
@@ -168,6 +184,13 @@ def compile_call(handler: Handler, supplied: Mapping[str, Any], name: str) -> Ca
     if takes_record:
         return partial(handler, **extra) if extra else handler
     return lambda _: handler(**extra)
+
+
+def _parameters(handler: Handler) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(handler).parameters.values())
+    except ValueError:  # some builtins do not say what they take
+        return [inspect.Parameter("record", inspect.Parameter.POSITIONAL_ONLY)]
 
 
 def _underlying(handler: Handler) -> Any:
@@ -275,7 +298,7 @@ def is_deferred(kind: type) -> bool:
     return hasattr(kind, "__await__") or kind in (GeneratorType, AsyncGeneratorType)
 
 
-def _plain_step(call: Callable[[Any], Any], emit: Emit) -> Step:
+def _plain_step(call: Callable[[Any], Any], emit: Emit, attended: bool) -> Step:
     """For functions that return. What they return may still be awaitable or a generator."""
     at_once: set[type] = set()
     """Types of results that go to the sinks as they are."""
@@ -299,10 +322,10 @@ def _plain_step(call: Callable[[Any], Any], emit: Emit) -> Step:
                 return waiting  # type: ignore[no-any-return]  # it has __await__
         return None
 
-    return Step(call, emit, batch)
+    return Step(call, emit, batch, attended)
 
 
-def _generator_step(call: Callable[[Any], Any], emit: Emit) -> Step:
+def _generator_step(call: Callable[[Any], Any], emit: Emit, attended: bool) -> Step:
     """For generator functions: each result reaches the sinks before the generator resumes."""
 
     def batch(items: Iterator[Any]) -> Waiting:
@@ -314,10 +337,10 @@ def _generator_step(call: Callable[[Any], Any], emit: Emit) -> Step:
                     return _resume(waiting, results, emit)
         return None
 
-    return Step(call, emit, batch)
+    return Step(call, emit, batch, attended)
 
 
-def _async_step(call: Callable[[Any], Any], emit: Emit) -> Step:
+def _async_step(call: Callable[[Any], Any], emit: Emit, attended: bool) -> Step:
     """For coroutine functions."""
 
     async def run(items: Iterator[Any]) -> None:
@@ -335,7 +358,7 @@ def _async_step(call: Callable[[Any], Any], emit: Emit) -> Step:
             if waiting is not None and hasattr(waiting, "__await__"):
                 await waiting
 
-    return Step(call, emit, run)
+    return Step(call, emit, run, attended)
 
 
 async def finish(result: Any, emit: Emit) -> None:

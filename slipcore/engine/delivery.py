@@ -9,85 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from slipcore.engine.bindings import Step
-from slipcore.engine.policies import raised
+from slipcore.engine.generations import Generation
+from slipcore.engine.policies import GivenBack, Retry, raised
+from slipcore.engine.sinks import flush_all
 from slipcore.engine.state import CURRENT, undo
-from slipcore.interfaces import ISink, IStateStore, Out, Record
-
-if TYPE_CHECKING:
-    from slipcore.engine.state import Space
+from slipcore.engine.trials import Trials, Verdict
+from slipcore.interfaces import ISink, IStateStore, Record
 
 MAX_AHEAD: Final = 20_000
 """Records of a lane that may be handled and not finished."""
 
 SLICE_SECONDS: Final = 0.02
 """How long a plain loop may keep the event loop to itself, about."""
-
-
-class Generation:
-    """The records of one read for one binding, from the first to the cut."""
-
-    __slots__ = (
-        "dead",
-        "entangled",
-        "epoch",
-        "flushed",
-        "held",
-        "items",
-        "landing",
-        "lane",
-        "log",
-        "open",
-        "records",
-        "settled",
-        "stamps",
-        "writes",
-    )
-
-    def __init__(self, lane: Lane, records: Sequence[Record], epoch: int) -> None:
-        self.lane = lane
-        self.records = records
-        self.epoch = epoch
-        self.items: Iterator[Record] = iter(records)
-        self.held: list[Record] = []
-        self.open = True
-        self.flushed = False
-        self.settled = False
-        self.landing = False
-        self.dead = False
-        self.writes: dict[Space, dict[bytes, bytes | None]] = {}
-        self.stamps: dict[tuple[Space, bytes], int] = {}
-        self.log: list[Any] = []
-        self.entangled: set[Generation] = set()
-
-    def index(self) -> int:
-        """The place of the record in hand, without a counter in the loop that handles them."""
-        left: int = self.items.__length_hint__()  # type: ignore[attr-defined]  # a list's iterator
-        return len(self.records) - len(self.held) - left - 1
-
-    async def close(self) -> None:
-        """Let go of what the lane holds open."""
-
-    def cut(self) -> None:
-        """Let the record in hand be the last: the loop over `items` finds nothing more."""
-        self.held.extend(self.items)
-
-    def live_positions(self) -> dict[int, int]:
-        """Partition -> last offset, of the partitions that are still this member's own."""
-        since = self.lane.since
-        if not since:  # an iterable: its items have no place
-            return {}
-        if len(since) == 1 and self.records:
-            last = self.records[-1]
-            places = {last.partition: last.offset}
-        else:
-            places = {r.partition: r.offset for r in self.records}
-        return {p: o for p, o in places.items() if self.epoch >= since.get(p, self.epoch + 1)}
 
 
 class Lane:
@@ -100,6 +40,9 @@ class Lane:
         since: partition -> the epoch in which it was assigned; what is older is ignored.
         unfinished: records that are handled and not finished.
         stores: where the binding keeps state.
+        trials: how it deals with records that fail; None: it raises.
+        waiting_for: the record that waits for another try.
+        deadline: of the record in hand, by the loop's clock; None: it has none.
     """
 
     def __init__(
@@ -112,6 +55,7 @@ class Lane:
         on_failure: Callable[[BaseException], None],
         on_finished: Callable[[int], None] = lambda _: None,
         holds: int = 0,
+        trials: Trials | None = None,
     ) -> None:
         self.reader = reader
         self.step = step
@@ -127,6 +71,9 @@ class Lane:
         self.failure: BaseException | None = None
         self.handled_records = 0
         self.unfinished = 0
+        self.trials = trials
+        self.waiting_for: Any = None
+        self.deadline: float | None = None
         self._on_ready = on_ready
         self._on_failure = on_failure
         self._on_finished = on_finished
@@ -154,6 +101,7 @@ class Lane:
         """Stand after `place` in a partition; the source starts after `starts[partition]`."""
         self.since[partition] = self._changed_in = epoch
         self._skip.pop(partition, None)
+        self._withheld = [r for r in self._withheld if r.partition != partition]
         if place is None:
             self.finished.pop(partition, None)
             return
@@ -166,6 +114,7 @@ class Lane:
         self._changed_in = epoch
         for places in (self.since, self.finished, self._skip):
             places.pop(partition, None)
+        self._withheld = [r for r in self._withheld if r.partition != partition]
 
     # --- handling -------------------------------------------------------------------------
 
@@ -183,10 +132,102 @@ class Lane:
             try:
                 await self._drive(generation)
             except BaseException as error:
-                self.abandon(generation, generation.index(), error)
-                raise
-            self.end(generation)
-            self._waiting = records = generation.held
+                records = await self.failed(generation, generation.index(), error)
+            else:
+                self.end(generation)
+                records = generation.held
+                if self.trials is not None:
+                    self.trials.passed()
+            self._waiting = records
+
+    async def failed(
+        self, generation: Generation, index: int, error: BaseException
+    ) -> Sequence[Record]:
+        """Deal with a record that failed; what is still to be handled, itself where it is retried.
+
+        What it wrote is undone, and what came before it goes on meanwhile.
+
+        Raises:
+            BaseException: the error, where no rule takes it; or that of the dead letter.
+        """
+        records = generation.records
+        item = records[index] if index >= 0 else None
+        verdict = self._verdict(error, item)
+        built_on = {g.lane for g in undo(generation, index)} - {self}
+        taken = verdict is None or verdict.rule is not None
+        if built_on or self.closed or index < 0 or not taken:
+            self.abandon(generation, index, error)
+            for lane in built_on:
+                lane.fail(error)
+            raise error
+        self._go_on(generation, index)
+        self._waiting = rest = records[index:]
+        if verdict is None:
+            return rest
+        if isinstance(verdict.rule, Retry):
+            await self.wait_for_retry(verdict, verdict.rule, item)
+            return rest
+        await self.dispose(verdict, item, generation.epoch)
+        return rest[1:]
+
+    def _verdict(self, error: BaseException, item: Any) -> Verdict | None:
+        """What to do about a failure; None: the record was only given back."""
+        if isinstance(error, GivenBack):
+            return None
+        if self.trials is None or not isinstance(error, Exception):
+            return Verdict(None, "handling", error, 1)
+        # What has no place comes no second time: a stop leaves it one more try, at once.
+        return self.trials.judge(error, item, final=self.stopping and not self.since)
+
+    async def wait_for_retry(self, verdict: Verdict, rule: Retry, item: Any) -> None:
+        """Wait for the next try, or for a stop. What can't be given back is in hand meanwhile."""
+        assert self.trials is not None
+        self.waiting_for = item
+        self.busy = not self.since
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.trials.again(verdict, rule, item)):
+                    while not self.stopping:
+                        self._progress.clear()
+                        await self._progress.wait()
+        finally:
+            self.waiting_for = None
+            self.busy = False
+
+    async def wait_in_hand(self, seconds: float) -> None:
+        """Wait with a record in hand.
+
+        Raises:
+            GivenBack: it is wanted back by a stop, a pause or a rebalance.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._is_wanted_back():
+                    self._progress.clear()
+                    await self._progress.wait()
+        if self.since and self._is_wanted_back():
+            raise GivenBack
+
+    def _is_wanted_back(self) -> bool:
+        return self.stopping or (bool(self.since) and not self.gate.is_set())
+
+    async def dispose(self, verdict: Verdict, item: Any, epoch: int) -> None:
+        """Finish a record without its handler: it is dropped, or durable as a dead letter."""
+        assert self.trials is not None
+        generation = self.begin((item,), epoch)
+        CURRENT.set(generation)
+        next(generation.items)
+        try:
+            await self.trials.dispose(verdict, item)
+        except BaseException as error:
+            self.abandon(generation, 0, error)
+            raise
+        self.end(generation)
+
+    @property
+    def retries(self) -> int:
+        """Tries beyond the first since the start."""
+        return 0 if self.trials is None else self.trials.retries
 
     def in_hand(self) -> Record | None:
         """The record that the handler has; None: it has none, or something that is no record."""
@@ -304,6 +345,12 @@ class Lane:
     async def close(self) -> None:
         """Let go of what the lane holds open."""
 
+    def close_gate(self) -> None:
+        """Let the record in hand be the last until the gate is set."""
+        self.gate.clear()
+        self.cut()
+        self._progress.set()
+
     def stop(self) -> None:
         """Let the record in hand be the last of all."""
         self.stopping = True
@@ -417,59 +464,6 @@ class Lane:
 
 def _nothing() -> None:
     pass
-
-
-class RunSink(ISink):
-    """A sink for one run: once a flush, or the wait for room, has failed, no flush succeeds.
-
-    What failed lets go of what others have handed over too. Were their flush to succeed after
-    that, on nothing, what they sent would be lost.
-    """
-
-    def __init__(self, sink: ISink) -> None:
-        self._sink = sink
-        self._hand_over = sink.send
-        self._failure: Exception | None = None
-
-    def __repr__(self) -> str:
-        return repr(self._sink)
-
-    def send(self, output: Out) -> Awaitable[None] | None:
-        waiting = self._hand_over(output)
-        return None if waiting is None else self._room(waiting)
-
-    async def _room(self, waiting: Awaitable[None]) -> None:
-        try:
-            await waiting
-        except Exception as error:
-            self._failure = self._failure or error
-            raise
-
-    async def open(self) -> None:
-        await self._sink.open()
-
-    async def close(self) -> None:
-        await self._sink.close()
-
-    async def flush(self) -> None:
-        if self._failure is None:
-            try:
-                await self._sink.flush()
-            except Exception as error:
-                self._failure = error
-        if self._failure is not None:
-            raise self._failure
-
-
-async def flush_all(sinks: Sequence[ISink]) -> None:
-    """Flush every sink; the first failure is raised when all have answered."""
-    if len(sinks) == 1:
-        await sinks[0].flush()
-        return
-    results = await asyncio.gather(*(s.flush() for s in sinks), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
 
 
 def committable(lanes: Sequence[Lane]) -> dict[int, int]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from slipcore.engine.bindings import Pipe
-from slipcore.engine.delivery import Generation, Lane
-from slipcore.engine.state import CURRENT
+from slipcore.engine.delivery import Lane
+from slipcore.engine.generations import Generation
+from slipcore.engine.policies import GivenBack, Retry
+from slipcore.engine.state import CURRENT, undo
+from slipcore.engine.trials import Trials
 from slipcore.interfaces import Record
 
 
@@ -43,9 +47,42 @@ class PipedLane(Lane):
             stream = function(stream)
         one = self.step.one
         async for item in stream:
+            if self.trials is not None:
+                await self._try(item, self.trials)
+                continue
             waiting = one(item)
             if waiting is not None and hasattr(waiting, "__await__"):
                 await waiting
+
+    async def _try(self, item: Any, trials: Trials) -> None:
+        """Handle an item as often as the rules say; the pipe waits, and keeps what it holds."""
+        while True:
+            generation = CURRENT.get()
+            assert generation is not None
+            mark = len(generation.log)
+            try:
+                waiting = self.step.one(item)
+                if waiting is not None and hasattr(waiting, "__await__"):
+                    await waiting
+            except GivenBack:
+                raise
+            except Exception as error:
+                verdict = trials.judge(error, item)
+                built_on = {g.lane for g in undo(generation, -1, mark)} - {self}
+                for lane in built_on:
+                    lane.fail(error)
+                if verdict.rule is None or built_on:
+                    raise
+                if not isinstance(verdict.rule, Retry):
+                    await trials.dispose(verdict, item)
+                    return
+                await self.wait_in_hand(trials.again(verdict, verdict.rule, item))
+            else:
+                trials.passed()
+                return
+
+    def _is_wanted_back(self) -> bool:
+        return self.stopping  # what the pipe holds would be lost with the record
 
     async def _feed(self) -> AsyncIterator[Record]:
         while (generation := await self._offered.get()) is not None:
@@ -58,7 +95,8 @@ class PipedLane(Lane):
         """The source has ended: let the pipes end too, with what they still have to say."""
         if self._task is not None and not self._task.done():
             self._offered.put_nowait(None)
-            await self._task
+            with suppress(GivenBack):
+                await self._task
         await super().finish(epoch)
 
     async def close(self) -> None:

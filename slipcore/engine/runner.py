@@ -9,11 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from slipcore.engine.delivery import Lane, flush_all
+from slipcore.engine.delivery import Lane
 from slipcore.engine.policies import place
 from slipcore.engine.signals import Interrupted
+from slipcore.engine.sinks import flush_all
 from slipcore.engine.state import StateWriter
 from slipcore.engine.streams import PausableStream
+from slipcore.engine.trials import named
 from slipcore.interfaces import ConnectError, DeadlineError, ISink
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Limits:
         commit: between two commits of a source; None: any time.
         commit_records: finished records after which a commit does not wait for its time; None:
             any number.
+        hung: without any progress, before a handler, a source or a commit is reported; None: never.
     """
 
     start: float = 30.0
@@ -37,6 +40,7 @@ class Limits:
     close: float = 5.0
     commit: float | None = 1.0
     commit_records: int | None = None
+    hung: float | None = 60.0
 
 
 class Runner:
@@ -78,11 +82,27 @@ class Runner:
         self._signalled = True
         self.stop()
 
+    async def back_off(self, seconds: float) -> bool:
+        """Wait; False where a stop has cut it short."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return not self._stop.is_set()
+
     def fail(self, error: BaseException) -> None:
         """A lane or a stream failed: stop the others in order."""
         if self.failure is None:
             self.failure = error
         self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked for, or something has failed."""
+        return self._stop.is_set()
+
+    def ended(self, stream: PausableStream) -> bool:
+        """Whether a stream that was read is read no more."""
+        return any(task.done() for task, read in self._reading.items() if read is stream)
 
     def under_way(self) -> list[str]:
         """What goes on, in words; [] where nothing does until a source brings something new."""
@@ -94,6 +114,8 @@ class Runner:
                 record = lane.in_hand()
                 what = "a record" if record is None else place(record)
                 found.append(f"{lane.reader} has {what} in hand")
+            elif lane.waiting_for is not None:
+                found.append(f"{lane.reader} waits to try {named(lane.waiting_for)} again")
             elif not lane.idle:
                 found.append(f"{lane.unfinished} records of {lane.reader} are not durable yet")
         found += [f"{s.name} seeks" for s in self.streams if not s.idle and _all_idle(s.lanes)]

@@ -6,12 +6,15 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from time import time
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from slipcore.engine.decoding import BatchDecoder
-from slipcore.engine.delivery import Generation, Lane, committable
+from slipcore.engine.delivery import Lane, committable
+from slipcore.engine.feeding import Feed
+from slipcore.engine.generations import Generation
 from slipcore.engine.signals import interruptible
 from slipcore.engine.state import CURRENT
 from slipcore.engine.streams import PausableStream
@@ -19,7 +22,6 @@ from slipcore.interfaces import (
     Assignment,
     Capability,
     ConnectError,
-    DecodeError,
     ICheckpointStore,
     ISource,
     IStateStore,
@@ -62,10 +64,11 @@ class SourceStream(PausableStream):
     ) -> None:
         super().__init__(iterable, name)
         self.source = source
+        self.committed_at: float | None = None  # seconds since 1970
         self.epoch = 0
         self.owned: set[int] = set()
         self._connection: Connection = connection if connection is not None else source
-        self._decoder = decoder
+        self._feed = Feed(self.lanes, decoder, self.stop)
         self._offset = offset
         self._store = store
         self._assignment_timeout = assignment_timeout
@@ -102,7 +105,7 @@ class SourceStream(PausableStream):
     async def lag(self) -> Mapping[int, int]:
         lag = dict(await self.source.lag())
         waiting = max((lane.unhandled() for lane in self.lanes), key=len, default=())
-        for record in waiting:
+        for record in (*waiting, *self._feed.left):
             lag[record.partition] = lag.get(record.partition, 0) + 1
         return lag
 
@@ -118,7 +121,7 @@ class SourceStream(PausableStream):
                 if not records:
                     await self._finish_lanes()
                     return
-                await self._process(records, epoch)
+                await self._feed.hand_over(records, epoch)
                 await asyncio.sleep(0)
         finally:
             for lane in self.lanes:
@@ -126,7 +129,8 @@ class SourceStream(PausableStream):
 
     async def _read(self) -> tuple[Sequence[Record], int] | None:
         """Records and the epoch they were read in; None where the read was interrupted."""
-        await self._may_read.wait()
+        while not self._may_read.is_set():  # it may be closed again before this goes on
+            await self._may_read.wait()
         if self.stopping:
             return None
         self._reading = asyncio.ensure_future(self._read_in_epoch())
@@ -143,35 +147,6 @@ class SourceStream(PausableStream):
     async def _read_in_epoch(self) -> tuple[Sequence[Record], int]:
         records = await self.source.read(MAX_RECORDS)
         return records, self.epoch
-
-    async def _process(self, records: Sequence[Record], epoch: int) -> None:
-        records, poison = await self._decoded(records)
-        if len(self.lanes) == 1:
-            await self.lanes[0].process(records, epoch)
-        else:
-            await self._share(records, epoch)
-        if poison is not None:
-            raise poison
-
-    async def _share(self, records: Sequence[Record], epoch: int) -> None:
-        """All bindings handle the batch side by side; one that fails stops the others in order."""
-
-        async def handle(lane: Lane) -> None:
-            try:
-                await lane.process(records, epoch)
-            except BaseException:
-                self.stop()
-                raise
-
-        results = await asyncio.gather(*map(handle, self.lanes), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-
-    async def _decoded(
-        self, records: Sequence[Record]
-    ) -> tuple[Sequence[Record], DecodeError | None]:
-        return (records, None) if self._decoder is None else await self._decoder.decoded(records)
 
     async def _finish_lanes(self) -> None:
         for lane in self.lanes:
@@ -206,7 +181,7 @@ class SourceStream(PausableStream):
                 records, epoch = batch
                 if not records:
                     return
-                records, poison = await self._decoded(records)
+                records, poison = await self._feed.decoded(records)
                 while records := await lane.admit(records, epoch):
                     generation = lane.begin(records, epoch)
                     for record in generation.items:
@@ -240,8 +215,16 @@ class SourceStream(PausableStream):
             self.positioned.set()
 
     async def _apply(self, change: Assignment) -> None:
-        if change.removed:
+        if not change.removed:
+            await self._accept(change)
+            return
+        async with self._standstill():
             await self._release(change)
+            # Until it is accepted, the source may still deliver what goes to others.
+            await self._accept(change)
+
+    async def _accept(self, change: Assignment) -> None:
+        """Tell the source where to start, and the bindings where they stand."""
         self._assigned_epoch = change.epoch
         self._total = change.total
         if not change.added:
@@ -300,15 +283,14 @@ class SourceStream(PausableStream):
 
     async def _release(self, change: Assignment) -> None:
         """Finish and commit what goes to others, and let nothing more of it in."""
-        async with self._standstill():
-            if not change.lost:
-                await self.commit_if_reachable()
-            self.epoch += 1
-            for lane in self.lanes:
-                for partition in change.removed:
-                    lane.unassign(partition, self.epoch)
+        if not change.lost:
+            await self.commit_if_reachable()
+        self.epoch += 1
+        for lane in self.lanes:
             for partition in change.removed:
-                self._committed.pop(partition, None)
+                lane.unassign(partition, self.epoch)
+        for partition in change.removed:
+            self._committed.pop(partition, None)
         if change.lost:
             logger.warning(
                 "%s: partitions %s were taken over by another member of the group.",
@@ -391,7 +373,12 @@ class SourceStream(PausableStream):
 
     async def _seek(self, offset: Mapping[int, int] | int) -> None:
         async with self._control, self._standstill():
-            await self._move(self._targets(offset, self.owned))
+            try:
+                await self._move(self._targets(offset, self.owned))
+            except Exception as error:  # no binding goes on where only some have been moved
+                for lane in self.lanes:
+                    lane.fail(error)
+                raise
 
     def _targets(
         self, offset: Mapping[int, int] | int, partitions: Mapping[int, Any] | set[int]
@@ -434,14 +421,27 @@ class SourceStream(PausableStream):
             }
             if not positions:
                 return
+            epoch = self._assigned_epoch
             if self.keeps_positions:
-                await self.source.commit(positions, self._assigned_epoch)
+                await self.source.commit(positions, epoch)
             elif self._saves_positions and self._store is not None:
                 kept = {**self._saved_positions(), **positions}
                 await asyncio.to_thread(
                     self._store().save, f"positions/{self.name}", msgspec.msgpack.encode(kept)
                 )
-            self._committed.update(positions)
+            if epoch == self._assigned_epoch:  # else the group may have ignored it
+                self._committed.update(positions)
+            self.committed_at = time()
+
+    @property
+    def committed(self) -> Mapping[int, int]:
+        """Partition -> the position of the last commit in this run."""
+        return self._committed
+
+    @property
+    def commits(self) -> bool:
+        """Whether there is anything that keeps positions."""
+        return self.keeps_positions or self._saves_positions
 
     async def commit_if_reachable(self) -> None:
         try:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, cast
 from slipcore.interfaces import IStateStore, Positions
 
 if TYPE_CHECKING:
-    from slipcore.engine.delivery import Generation, Lane
+    from slipcore.engine.delivery import Lane
+    from slipcore.engine.generations import Generation
 
 CURRENT: ContextVar[Generation | None] = ContextVar("slipcore_generation", default=None)
 """The generation whose record is in hand in this task."""
@@ -229,6 +230,8 @@ class StateWriter:
             self._wake.clear()
             ready = self._ready()
             if ready:
+                for generation in ready:  # a lane that fails before it begins must leave it alone
+                    generation.landing = True
                 self._landing = asyncio.ensure_future(self._write(ready))
                 await asyncio.shield(self._landing)
 
@@ -255,7 +258,6 @@ class StateWriter:
         positions: dict[IStateStore, dict[str, dict[int, int]]] = {}
         stamps: dict[tuple[Space, bytes], int] = {}  # of two lanes' writes the later one counts
         for generation in ready:
-            generation.landing = True
             for store in generation.lane.stores:
                 stores.setdefault(store, {})
                 kept = positions.setdefault(store, {}).setdefault(generation.lane.reader, {})

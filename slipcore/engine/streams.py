@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
 from typing import Any, Final
 
 from slipcore.engine.bindings import Binding, Step, finish, is_deferred
-from slipcore.engine.delivery import Generation, Lane
+from slipcore.engine.delivery import Lane
+from slipcore.engine.generations import Generation
 from slipcore.engine.state import CURRENT
 from slipcore.utils import Signal
 
@@ -68,8 +69,7 @@ class PausableStream:
     def close_gate(self, reason: str) -> None:
         self._closed_for.add(reason)
         for lane in self.lanes:
-            lane.gate.clear()
-            lane.cut()
+            lane.close_gate()
 
     def open_gate(self, reason: str) -> None:
         self._closed_for.discard(reason)
@@ -133,6 +133,7 @@ class IterableStream(PausableStream):
 
     def __init__(self, iterable: AsyncIterable[Any], name: str) -> None:
         super().__init__(iterable, name)
+        self.loops: dict[Lane, Coroutine[Any, Any, None]] = {}
         self._steps: list[tuple[Lane, Step, Binding]] = []
         self._interrupted = False
 
@@ -216,8 +217,10 @@ class IterableStream(PausableStream):
         CURRENT.set(standing)
         try:
             # A step of another make may have more to do than to call and to emit.
-            if not lane.sinks and not lane.stores and type(step) is Step:
-                await self._consume_plain(lane, step, source)
+            plain = type(step) is Step and not step.attended and lane.trials is None
+            if plain and not lane.sinks and not lane.stores:
+                self.loops[lane] = loop = self._consume_plain(lane, step, source)
+                await loop
             # Through here only if that has met state: what the last item wrote goes on with it.
             lane.end(standing)
             await self._consume_tracked(lane, step, source)
@@ -276,17 +279,23 @@ class IterableStream(PausableStream):
                 return
 
     async def _handle(self, lane: Lane, step: Step, item: Any) -> None:
-        generation = lane.begin((item,), 0)
-        CURRENT.set(generation)
-        next(generation.items)
-        try:
-            waiting = step.one(item)
-            if waiting is not None and hasattr(waiting, "__await__"):
-                await waiting
-        except BaseException as error:
-            lane.abandon(generation, 0, error)
-            raise
-        lane.end(generation)
+        while True:
+            generation = lane.begin((item,), 0)
+            CURRENT.set(generation)
+            next(generation.items)
+            try:
+                waiting = step.one(item)
+                if waiting is not None and hasattr(waiting, "__await__"):
+                    await waiting
+            except BaseException as error:
+                if not await lane.failed(generation, 0, error):
+                    return
+                await lane.room()
+            else:
+                lane.end(generation)
+                if lane.trials is not None:
+                    lane.trials.passed()
+                return
 
     async def _may_go_on(self, lane: Lane) -> bool:
         """Wait while the gate is closed or too much is on the way; False when it is over."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -124,7 +124,7 @@ class WorldScope(AppScope):
 class WatchedStep(Step):
     """A step that takes records one by one, and tells the fuse of each."""
 
-    fuse: Fuse
+    fuse: Fuse = field(kw_only=True)
 
     @classmethod
     def of(cls, step: Step, fuse: Fuse) -> WatchedStep:
@@ -134,7 +134,7 @@ class WatchedStep(Step):
                 if waiting is not None:
                     await waiting
 
-        watched = cls(step.call, step.emit, batch, fuse)
+        watched = cls(step.call, step.emit, batch, fuse=fuse)
         return watched
 
     def one(self, item: Any) -> Awaitable[None] | None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from slipcore.backends.memory import MemoryStateOptions, open_state_store
-from slipcore.engine.delivery import Generation, Lane
+from slipcore.engine.delivery import Lane
+from slipcore.engine.generations import Generation
 from slipcore.engine.state import CURRENT, Space, undo
 from slipcore.testing import LocalScope
 

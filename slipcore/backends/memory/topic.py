@@ -198,6 +198,10 @@ class MemoryTopic(ITopic):
         partitions = self._log.partitions
         return {p: len(partitions[p]) - offset for p, offset in self._next.items()}
 
+    async def ends(self) -> Mapping[int, int]:
+        """Assigned partition -> the offset that its next record will have."""
+        return {} if self._log is None else {p: len(self._log.partitions[p]) for p in self._next}
+
     # --- the group --------------------------------------------------------------------------
 
     async def assignment(self) -> Assignment:

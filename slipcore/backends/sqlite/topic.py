@@ -260,6 +260,13 @@ class SqliteTopic(ITopic):
         ends = self._log.ends()
         return {partition: ends[partition] - offset for partition, offset in self._next.items()}
 
+    async def ends(self) -> Mapping[int, int]:
+        """Assigned partition -> the offset that its next record will have."""
+        if self._log is None:
+            return {}
+        ends = self._log.ends()
+        return {partition: ends[partition] for partition in self._next}
+
     # --- the group --------------------------------------------------------------------------
 
     async def assignment(self) -> Assignment:

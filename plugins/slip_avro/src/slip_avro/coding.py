@@ -15,6 +15,7 @@ import msgspec
 from fastavro import _read_py
 
 from slip_avro.checks import compile_check
+from slip_avro.scanning import compile_scan
 from slip_avro.schemas import AvroSchema
 from slipcore.interfaces import DecodeError, EncodeError
 
@@ -39,6 +40,7 @@ def writer(schema: AvroSchema, kind: Any, keeps_decimals: bool, is_framed: bool)
     if is_framed and schema.is_bytes:
         return partial(_write_bytes, schema.name)
     check, parsed, name = compile_check(schema), schema.parsed, schema.name
+    scan = compile_scan(schema)
     write_value = fastavro.schemaless_writer
     kept = (*_KEPT, Decimal) if keeps_decimals else _KEPT
 
@@ -50,6 +52,8 @@ def writer(schema: AvroSchema, kind: Any, keeps_decimals: bool, is_framed: bool)
                 obj = msgspec.to_builtins(obj, builtin_types=kept)
             check(obj)
             write_value(out, parsed, obj, strict_allow_default=True)
+            if scan is not None:  # what would not be read again must not be written
+                scan(out.getvalue(), len(prefix))
         except Exception as error:  # fastavro raises whatever Python does
             raise EncodeError(f"the value is no {name}: {_reason(error)}") from error
         return out.getvalue()
@@ -71,12 +75,14 @@ def reader(written: AvroSchema, into: AvroSchema | None, kind: Any, is_framed: b
     # fastavro's compiled reader has no limit of depth: 10 kB can crash the process.
     is_deep = written.is_recursive or (into is not None and into.is_recursive)
     read_value = (_read_py if is_deep else fastavro).schemaless_reader
-    parsed, name = written.parsed, written.name
+    scan, parsed, name = compile_scan(written), written.parsed, written.name
 
     def read(data: bytes, start: int) -> object:
         source = BytesIO(data)
         source.seek(start)
         try:
+            if scan is not None:
+                scan(data, start)
             # Records of a union are told apart by name, so that they can be written again.
             value = read_value(
                 source, parsed, resolved, return_record_name=True, return_record_name_override=True

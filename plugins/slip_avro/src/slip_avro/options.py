@@ -53,6 +53,11 @@ class AvroOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if self.registry is None and useless:
             raise ValueError(f"{useless[0]} is for a registry: set registry to its URL")
 
+    def __repr__(self) -> str:
+        """With the registry's host alone: the rest of a URL may be a password."""
+        at = (self.registry or "").rpartition("@")[2].partition("?")[0]
+        return f"<AvroOptions {at or 'without a registry'}>"
+
     async def probe(self, names: Collection[str], scope: Scope, timeout: float) -> Probed:
         from slip_avro.probing import probe
 

@@ -336,7 +336,8 @@ def _pauses() -> Iterator[float]:
 def _address(url: str) -> URL:
     try:
         address = URL(url)
-        valid = address.scheme in ("http", "https") and bool(address.host)
+        # What is asked for is written behind it. And a query may be a password.
+        valid = address.scheme in ("http", "https") and bool(address.host and not address.query)
     except ValueError:
         valid = False
     if not valid:

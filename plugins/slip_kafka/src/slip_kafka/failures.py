@@ -112,12 +112,26 @@ class _Once(logging.Filter):
         return True
 
 
-_ONCE: Final = _Once()
+class _WithoutCredentials(logging.Filter):
+    """Masks what signs on: at DEBUG the client logs each request with all that it says."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and any(map(_signs_on, record.args)):
+            record.args = tuple("***" if _signs_on(arg) else arg for arg in record.args)
+        return True
+
+
+def _signs_on(arg: object) -> bool:
+    return type(arg).__name__.startswith("SaslAuthenticate")
+
+
+_FILTERS: Final = (_Once(), _WithoutCredentials())
 
 
 def quieten() -> None:
-    """Keep the client from logging the same complaint again and again."""
+    """Keep the client from logging credentials, and the same complaint again and again."""
     # A logger's filter does not see what its children log.
     for name in list(logging.root.manager.loggerDict):
         if name == "aiokafka" or name.startswith("aiokafka."):
-            logging.getLogger(name).addFilter(_ONCE)
+            for each in _FILTERS:
+                logging.getLogger(name).addFilter(each)

@@ -419,6 +419,15 @@ class Reader:
             lag[record.partition] = lag.get(record.partition, 0) + 1
         return lag
 
+    async def ends(self) -> Mapping[int, int]:
+        if self.member is None or self.member.rebalancing:
+            return {}
+        try:
+            ends = await self.member.ends(self.places())
+        except SourceError:
+            return {}
+        return {place.partition: end for place, end in ends.items()}
+
     async def close(self) -> None:
         self._closed = True
         for change in self._changes:

@@ -89,6 +89,10 @@ class KafkaTopic(ITopic):
     async def lag(self) -> Mapping[int, int]:
         return await self._reader.lag() if self._reader is not None else {}
 
+    async def ends(self) -> Mapping[int, int]:
+        """Assigned partition -> the offset that its next record will have."""
+        return await self._reader.ends() if self._reader is not None else {}
+
     async def assignment(self) -> Assignment:
         reader = self._opened()
         if reader.member is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -49,6 +49,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: float
     socket_timeout: float
 
+    def __repr__(self) -> str:
+        return _without_login(self)
+
+
+def _without_login(settings: Any) -> str:
+    """A repr with the host alone: the rest of a URL may be a password."""
+    return f"<{type(settings).__name__} {settings.url.rpartition('@')[2]}>"
+
 
 class RedisCheckpointOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The settings of checkpoints on Redis."""
@@ -72,6 +80,9 @@ class RedisCheckpointOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields
 
     def __post_init__(self) -> None:
         check_server(self)
+
+    def __repr__(self) -> str:
+        return _without_login(self)
 
     def server(self) -> ServerSettings:
         return server_settings(self)
@@ -130,6 +141,9 @@ class RedisTopicOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True):
     """How many seconds a record is kept, at least; None: for ever."""
     max_deliveries: int | None = None
     """How often a record is delivered that kills its reader each time; None: for ever."""
+
+    def __repr__(self) -> str:
+        return _without_login(self)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,135 @@
+"""How a binding deals with records that fail: which rule takes them, and what was tried."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from slipcore.engine.letters import Failure, Letterbox, letter
+from slipcore.engine.policies import DeadLetter, Policies, Retry, Rule, Stage, choose, place
+from slipcore.interfaces import Record
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be done about a record that failed.
+
+    Attributes:
+        rule: None: the error is raised.
+        failures: how many tries have failed.
+    """
+
+    rule: Rule | None
+    stage: Stage
+    error: BaseException
+    failures: int
+
+
+class Trials:
+    """The tries of one lane.
+
+    Attributes:
+        rules: the binding's; the sinks of dead letters are letterboxes.
+        original: finds the bytes of a record that was decoded.
+        retries, skipped, dead_lettered: how many there were in this run.
+        sinking: the last error that came from a sink, and how often that was tried; 0: the sink is
+            broken, and no rule can take it.
+    """
+
+    def __init__(self, rules: Policies, binding: str) -> None:
+        self.rules = rules
+        self.binding = binding
+        self.original: Callable[[Record], Record | None] = lambda _: None
+        self.retries = 0
+        self.skipped = 0
+        self.dead_lettered = 0
+        self.sinking: tuple[BaseException, int] | None = None
+        self._failing: Any = None
+        self._failures = 0
+
+    def attempt(self, item: Any) -> int:
+        """The number of the try that an item is in; 1: the first."""
+        return self._failures + 1 if item is not None and item is self._failing else 1
+
+    def passed(self) -> None:
+        """All that failed before is through."""
+        self._failing, self._failures = None, 0
+
+    def judge(self, error: BaseException, item: Any, *, final: bool = False) -> Verdict:
+        """What to do about an item whose handler, or whose sinks, failed."""
+        if self.sinking is not None and self.sinking[0] is error:
+            failures = self.sinking[1]
+            self.sinking = None
+            rules = self.rules.of("sinking") if failures else ()
+            rule = choose(rules, error, failures, final=True)
+            return Verdict(rule, "sinking", error, failures)
+        return self._judge("handling", error, item, final)
+
+    def judge_undecodable(self, error: BaseException, record: Record) -> Verdict:
+        """What to do about a record that its codec can't read."""
+        return self._judge("decoding", error, record, False)
+
+    def _judge(self, stage: Stage, error: BaseException, item: Any, final: bool) -> Verdict:
+        self._failures = self.attempt(item)
+        self._failing = item
+        rule = choose(self.rules.of(stage), error, self._failures, final=final)
+        return Verdict(rule, stage, error, self._failures)
+
+    def again(self, verdict: Verdict, rule: Retry, item: Any) -> float:
+        """Take note that there is another try; after how many seconds."""
+        self.retries += 1
+        seconds = rule.delay(verdict.failures)
+        limit = "" if rule.times is None else f" of {rule.times}"
+        logger.warning(
+            "%s: %s failed in %s and is tried again in %.3g s (retry %d%s): %s",
+            self.binding,
+            named(item),
+            verdict.stage,
+            seconds,
+            verdict.failures,
+            limit,
+            told(verdict.error),
+        )
+        return seconds
+
+    async def dispose(self, verdict: Verdict, item: Any) -> None:
+        """Put an item aside, or drop it.
+
+        Raises:
+            Exception: the letter is not taken.
+        """
+        rule = verdict.rule
+        what = "skipped"
+        if isinstance(rule, DeadLetter):
+            box: Letterbox = rule.sink
+            original = self.original(item) if isinstance(item, Record) else None
+            failure = Failure(verdict.error, verdict.failures)
+            await box.put(letter(item, original, self.binding, verdict.stage, failure))
+            self.dead_lettered += 1
+            what = f"sent to {box.name}"
+        else:
+            self.skipped += 1
+        self.passed()
+        logger.warning(
+            "%s: %s failed in %s and is %s, after %d tries: %s",
+            self.binding,
+            named(item),
+            verdict.stage,
+            what,
+            verdict.failures,
+            told(verdict.error),
+        )
+
+
+def named(item: Any) -> str:
+    """What to call an item in a message: never its value."""
+    return place(item) if isinstance(item, Record) else "an item"
+
+
+def told(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {error}"
