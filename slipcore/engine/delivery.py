@@ -224,6 +224,10 @@ class Lane:
             raise
         self.end(generation)
 
+    def attempt(self, record: Any) -> int:
+        """The number of the try that the record in hand is in; 1: the first."""
+        return 1 if self.trials is None else self.trials.attempt(record)
+
     @property
     def retries(self) -> int:
         """Tries beyond the first since the start."""
