@@ -325,6 +325,7 @@ class Lane:
         if self._holds:
             self._withhold(generation)
         if not generation.records and not any(generation.writes.values()):
+            generation.settled = True  # what its undone writes were made over waits for nothing
             return
         self._handled.append(generation)
         self.unfinished += len(generation.records)
