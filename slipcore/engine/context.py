@@ -39,8 +39,7 @@ class Context:
     def attempt(self) -> int:
         """The number of the try that this is; 1: the first one since the record was read."""
         generation = _current()
-        trials = generation.lane.trials
-        return 1 if trials is None else trials.attempt(generation.records[generation.index()])
+        return generation.lane.attempt(generation.records[generation.index()])
 
     @property
     def deadline(self) -> float | None:

@@ -224,6 +224,10 @@ class Lane:
             raise
         self.end(generation)
 
+    def attempt(self, record: Any) -> int:
+        """The number of the try that the record in hand is in; 1: the first."""
+        return 1 if self.trials is None else self.trials.attempt(record)
+
     @property
     def retries(self) -> int:
         """Tries beyond the first since the start."""
@@ -321,6 +325,7 @@ class Lane:
         if self._holds:
             self._withhold(generation)
         if not generation.records and not any(generation.writes.values()):
+            generation.settled = True  # what its undone writes were made over waits for nothing
             return
         self._handled.append(generation)
         self.unfinished += len(generation.records)

@@ -29,6 +29,7 @@ class PipedLane(Lane):
         self._task: asyncio.Task[None] | None = None
         self._offered: asyncio.Queue[Generation | None] = asyncio.Queue(1)
         self._taken = asyncio.Event()
+        self._item: Any = None
 
     async def _drive(self, generation: Generation) -> None:
         if self._task is None:
@@ -56,6 +57,7 @@ class PipedLane(Lane):
 
     async def _try(self, item: Any, trials: Trials) -> None:
         """Handle an item as often as the rules say; the pipe waits, and keeps what it holds."""
+        self._item = item
         while True:
             generation = CURRENT.get()
             assert generation is not None
@@ -80,6 +82,9 @@ class PipedLane(Lane):
             else:
                 trials.passed()
                 return
+
+    def attempt(self, record: Any) -> int:
+        return super().attempt(self._item)  # what the pipe gave is what is tried again
 
     def _is_wanted_back(self) -> bool:
         return self.stopping  # what the pipe holds would be lost with the record

@@ -25,6 +25,7 @@ from slipcore import (
 )
 from slipcore.backends.memory.topic import MemoryTopic
 from slipcore.config import Config
+from slipcore.engine.sinks import MendingSink
 from slipcore.interfaces import ConfigError, DecodeError, FencedError, SinkError
 from slipcore.testing import AppTest
 
@@ -710,3 +711,50 @@ def test_a_rebalance_does_not_wait_for_a_back_off(app: App) -> None:
     asyncio.run(work())
     other.close()
     assert len(done) == 1
+
+
+def test_nothing_newer_overtakes_outputs_that_are_sent_again() -> None:
+    """Who sends meanwhile waits."""
+    sink, backing_off, over = LosingSink(True), asyncio.Event(), asyncio.Event()
+
+    async def back_off(seconds: float) -> bool:
+        backing_off.set()
+        return await over.wait()
+
+    async def work() -> None:
+        mending = MendingSink(sink, None, (retry(),), back_off)
+        mending.send(Out("old"))
+        flushing = asyncio.ensure_future(mending.flush())
+        await backing_off.wait()
+        waiting = mending.send(Out("new"))
+        assert waiting is not None
+        sending = asyncio.ensure_future(waiting)
+        await asyncio.sleep(0)
+        over.set()
+        await asyncio.gather(flushing, sending)
+        await mending.flush()
+
+    asyncio.run(work())
+    assert sink.durable == ["old", "new"]
+
+
+def test_a_failed_try_leaves_alone_what_a_pipe_has_written(app: App) -> None:
+    """It takes back what the handler wrote, and that alone."""
+    topic, count = app.topic("in"), app.cache("count")
+
+    async def counted(records: Any) -> AsyncIterator[str]:
+        async for record in records:
+            count["piped"] = (count["piped"] or 0) + 1
+            yield record.value
+
+    @app.handle(topic, pipe=[counted], on_error=retry(2))
+    def handler(value: str, context: Context) -> None:
+        count["handled"] = (count["handled"] or 0) + 1
+        if context.attempt < 3:
+            raise Boom
+
+    with AppTest(app) as test:
+        for value in "ab":
+            test.send("in", value)
+        test.run()
+        assert dict(test.cache("count").items()) == {"handled": 2, "piped": 2}

@@ -122,7 +122,7 @@ BOMBS: Final[Mapping[str, Mapping[str, bytes]]] = {
         "zone": b"\xc7\x18\x07\x07\xe8\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00z../../passwd",
         "decimal": b"\xc7\x04\x0b1e1e",
     },
-    "avro long": {"endless": b"\x80" * MEGABYTE, "nothing": b"", "left over": b"\x00\x00"},
+    "avro long": {"endless": b"\xff" * MEGABYTE, "nothing": b"", "left over": b"\x00\x00"},
     "avro text": {
         "long": varint(1 << 40),
         "longest": varint((1 << 63) - 1),
@@ -138,7 +138,7 @@ BOMBS: Final[Mapping[str, Mapping[str, bytes]]] = {
     "avro map": {"many": varint(1 << 60), "long key": varint(1) + varint(1 << 60)},
     "avro recursive": {
         "nested": b"\x00\x02" * MEGABYTE,
-        "endless": b"\x80" * MEGABYTE,
+        "endless": b"\xff" * MEGABYTE,
         "branch": b"\x00\x09",
         "negative branch": b"\x00\x01",
     },

@@ -144,9 +144,10 @@ class SimulatedSink(ISink):
 
     def send(self, output: Out) -> asyncio.Future[None] | None:
         self._world.at("before send")
-        if self._world.fails("send"):
-            raise SinkError("the simulated sink takes nothing", (output,))
         assert isinstance(output.value, Output)
+        if self._world.fails("send"):
+            self._judge.failed(*output.value[:4])
+            raise SinkError("the simulated sink takes nothing", (output,))
         self._judge.sent(self._name, output.value)
         self._pending.append(output)
         self._world.at("after send")

@@ -105,4 +105,17 @@ FOUND: Final[dict[str, Scenario]] = {
             ("advance", 40.0),
         ),
     ),
+    "a try that failed and was undone held up for ever what it had written over": Scenario(
+        partitions=(2, 1),
+        bindings=(
+            Shape("plain", topics=(0, 1), keeps=True),
+            Shape("plain", topics=(0, 1), keeps=True),
+        ),
+        commit=20.0,
+        commit_records=None,
+        slow=0.0,
+        timing=198,
+        steps=(("produce", 1, 0, 1, 3), ("lose", 0, 0), ("idle",)),
+        retries=2,
+    ),
 }

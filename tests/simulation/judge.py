@@ -5,7 +5,7 @@ It is told of every call that passes between the engine and the world, and says 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -196,6 +196,20 @@ class Judge:
         track = self.tracks[number, topic, partition]
         if turn == track.turn:
             track.handled.add(offset)
+
+    def failed(self, number: int, topic: int, partition: int, offset: int) -> None:
+        """A record has failed: it is the next one, in this run if it is tried again."""
+        track = self.tracks[number, topic, partition]
+        if track.cursor != offset:
+            return
+        log = self._world.logs[topic][partition]
+        before = log[: bisect_left(log, offset)]
+        track.cursor = max(track.base, before[-1] if before else -1)
+        track.handled.discard(offset)
+        track.durable.pop(offset, None)
+        for sink, (last, _) in list(track.sent.items()):
+            if last == offset:
+                del track.sent[sink]
 
     def sent(self, sink: str, output: Output) -> None:
         track = self.tracks[output.binding, output.topic, output.partition]

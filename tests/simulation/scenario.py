@@ -6,7 +6,7 @@ scenario too, so that one that fails can be made smaller.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, Literal, TypeAlias
 
@@ -50,6 +50,7 @@ class Scenario:
         partitions: of each topic.
         slow: seconds that a call takes at the most.
         timing: what the durations of calls are drawn from.
+        retries: how often a record is tried again, by bindings that have no pipe.
     """
 
     partitions: tuple[int, ...]
@@ -59,13 +60,14 @@ class Scenario:
     slow: float
     timing: int
     steps: tuple[Step, ...]
+    retries: int = 0
 
 
 def draw(random: Random) -> Scenario:
     """A scenario."""
     topics = 1 if random.random() < 0.7 else 2
     bindings = 1 if random.random() < 0.6 else 2
-    return Scenario(
+    scenario = Scenario(
         partitions=tuple(random.randint(1, 3) for _ in range(topics)),
         bindings=tuple(_shape(random, topics) for _ in range(bindings)),
         commit=random.choice((0.05, 1.0, 20.0)),
@@ -74,6 +76,7 @@ def draw(random: Random) -> Scenario:
         timing=random.randint(0, 999),
         steps=tuple(_step(random, topics) for _ in range(random.randint(6, 22))),
     )
+    return replace(scenario, retries=2) if scenario.timing % 3 == 0 else scenario
 
 
 def _shape(random: Random, topics: int) -> Shape:

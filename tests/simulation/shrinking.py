@@ -42,6 +42,7 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
         replace(scenario, commit=20.0),
         replace(scenario, commit_records=None),
         replace(scenario, slow=0.0),
+        replace(scenario, retries=0),
     ):
         if plainer_scenario != scenario:
             yield plainer_scenario
@@ -51,7 +52,8 @@ def story(scenario: Scenario) -> str:
     """The app and what happens to it, a line each."""
     lines = [
         f"topics of {scenario.partitions} partitions; commits each {scenario.commit:g} s or "
-        f"{scenario.commit_records} records; calls take up to {scenario.slow:g} s"
+        f"{scenario.commit_records} records; calls take up to {scenario.slow:g} s; "
+        f"{scenario.retries} retries"
     ]
     lines += [f"binding {number}: {shape}" for number, shape in enumerate(scenario.bindings)]
     lines += [f"{number:3}. {in_words(step)}" for number, step in enumerate(scenario.steps, 1)]

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from slipcore import App, Cache, Limits, Topic
+from slipcore import App, Cache, Limits, Topic, retry
 from slipcore.config import Config
 from slipcore.engine.bindings import HeldPipe
 from slipcore.interfaces import ISink, Record, SlipError
@@ -252,7 +252,8 @@ class Simulation:
             handler = self._handler(number, shape, state if shape.keeps else None)
             pipes = () if shape.holds is None else (self._pipe(number, shape.holds),)
             sources = [self._topics[topic] for topic in shape.topics]
-            app.handle(*sources, sink=sinks, pipe=pipes, name=str(number))(handler)
+            rule = retry(scenario.retries, jitter=0.0) if scenario.retries and not pipes else None
+            app.handle(*sources, sink=sinks, pipe=pipes, name=str(number), on_error=rule)(handler)
         return app
 
     def _is_up(self) -> bool:
@@ -346,6 +347,7 @@ class Simulation:
             for part in range(self.judge.outputs_of(number, offset)):
                 yield Output(number, topic, partition, offset, turn, part)
             if self.world.fails("handler"):
+                self.judge.failed(number, topic, partition, offset)
                 raise Boom
             self.world.at("after handler")
             self.judge.handled(number, topic, partition, offset, turn)

@@ -126,6 +126,7 @@ class World:
         self.hang = 0.0
         self.random = Random(scenario.timing)
         self._slow = scenario.slow
+        self._flaky = bool(scenario.retries)
         self._faults: dict[str, int] = {}
         self._fuse: tuple[str, int] | None = None
         self._die = die
@@ -180,7 +181,9 @@ class World:
         self._faults[call] = count
 
     def fails(self, call: str) -> bool:
-        """Whether this call is the one that fails."""
+        """Whether this call is the one that fails. Handlers that are tried again fail often."""
+        if call == "handler" and self._flaky and self.random.random() < 0.1:
+            return True
         if call not in self._faults:
             return False
         self._faults[call] -= 1
@@ -191,6 +194,7 @@ class World:
 
     def heal(self) -> None:
         """Nothing fails any more."""
+        self._flaky = False
         self._faults.clear()
         self._fuse = None
         self.poison.clear()
