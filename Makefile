@@ -9,7 +9,7 @@ SEED ?=
 BUGS ?=
 DEMO := $(BIN)/python -m examples.flights
 # Tests mostly wait, and those of one file share what they start.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: help test test-offline mutate simulate kafka redis demo demo-clean fmt lint type bench docs audit clean
