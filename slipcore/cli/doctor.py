@@ -151,13 +151,20 @@ def _ask_all(asked: Sequence[_Asked], app: App, timeout: float) -> tuple[list[Ch
     answers: SimpleQueue[tuple[int, Probed | str | None, float]] = SimpleQueue()
     began = time.monotonic()
     waiting = set(range(len(asked)))
+    found: dict[int, Checked] = {}
     for number, one in enumerate(asked):
+        try:
+            one.load()  # what can't be loaded could not run either
+        except SlipError as error:
+            found[number] = _checked(one, _without_secrets(str(error), one.options), 0.0)
+            waiting.discard(number)
+            continue
+
         # A thread for each, and none that is waited for: a client may block, or never return.
         def run(number: int = number, one: _Asked = one) -> None:
             answers.put((number, *_ask(one, app, timeout)))
 
         Thread(target=run, daemon=True).start()
-    found: dict[int, Checked] = {}
     while waiting and (left := began + timeout - time.monotonic()) > 0:
         try:
             number, answer, seconds = answers.get(timeout=left)
@@ -178,7 +185,6 @@ def _ask(one: _Asked, app: App, timeout: float) -> tuple[Probed | str | None, fl
     answer: Probed | str | None
     patience = timeout - min(RESERVE, timeout / 2)
     try:
-        one.load()  # what can't be loaded could not run either
         if isinstance(one.options, Probing):
             answer = asyncio.run(one.options.probe(one.names, app.scope, patience))
         elif not getattr(one.options, "outlives_process", True):
