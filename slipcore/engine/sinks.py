@@ -213,7 +213,7 @@ class MendingSink(RunSink):
             await box.flush()
             what = f"sent to {box.name}"
         logger.warning(
-            "%r: %d outputs that did not become durable are %s, after %d tries: %s",
+            "%r: %d outputs that did not become durable are %s, at try %d: %s",
             self,
             len(outputs),
             what,

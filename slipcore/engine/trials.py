@@ -115,7 +115,7 @@ class Trials:
             self.skipped += 1
         self.passed()
         logger.warning(
-            "%s: %s failed in %s and is %s, after %d tries: %s",
+            "%s: %s failed in %s and is %s, at try %d: %s",
             self.binding,
             named(item),
             verdict.stage,

@@ -158,7 +158,7 @@ def test_a_skipped_record_is_finished(app: App, caplog: pytest.LogCaptureFixture
             test.send("in", value)
         test.run()
         assert dict(test.cache("count").items()) == {"a": 1, "c": 1, "n": 2}
-        assert "in[0]@1 failed in handling and is skipped, after 1 tries: Boom: no b" in caplog.text
+        assert "in[0]@1 failed in handling and is skipped, at try 1: Boom: no b" in caplog.text
         test.stop()
         test.run()
         assert test.cache("count")["n"] == 2
