@@ -94,7 +94,7 @@ class Wiring:
             for cache in caches_of(binding):
                 lane.uses(cache.open().store)
             if isinstance(source, Topic) and not source.choice().outlives_process:
-                self._forget_former_process(lane)
+                self._forget_former_process(lane, [*self.app.caches, *caches_of(binding)])
             for cache in list(self.app.caches):
                 store = cache.open().store
                 if isinstance(stream, SourceStream) and store.positions(lane.reader):
@@ -105,12 +105,12 @@ class Wiring:
             elif isinstance(stream, IterableStream):
                 stream.attach(lane, step, binding)
 
-    def _forget_former_process(self, lane: Lane) -> None:
+    def _forget_former_process(self, lane: Lane, caches: Iterable[Cache]) -> None:
         """Let durable state say nothing of a topic that began anew with this process."""
         if lane.reader in self.app.begun:
             return
         self.app.begun.add(lane.reader)
-        durable = (cache for cache in list(self.app.caches) if cache.choice().outlives_process)
+        durable = (cache for cache in caches if cache.choice().outlives_process)
         for store in {cache.open().store for cache in durable}:
             if kept := store.positions(lane.reader):
                 store.write({}, {lane.reader: dict.fromkeys(kept, -1)})

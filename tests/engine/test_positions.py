@@ -246,12 +246,17 @@ def test_two_topics_of_one_name_and_group_must_agree(make_app: MakeApp) -> None:
 
 
 @BETWEEN_APPS
-def test_state_knows_nothing_of_a_topic_that_began_anew(make_app: MakeApp) -> None:
-    """A topic in memory is empty in the next process; its records are counted from the first on."""
+@pytest.mark.parametrize("keeper", ["shop", "another"])
+def test_state_knows_nothing_of_a_topic_that_began_anew(make_app: MakeApp, keeper: str) -> None:
+    """A topic in memory is empty in the next process; its records are counted from the first on.
+
+    So it is where another app keeps the state.
+    """
     counted = []
     for _ in range(2):
         app = make_app()
-        topic, counts = app.topic("in", backend="memory"), app.cache("counts")
+        keeping = app if keeper == "shop" else make_app(keeper)
+        topic, counts = app.topic("in", backend="memory"), keeping.cache("counts")
 
         @app.handle(topic, sink=[counts], name="count")
         def count(record: Record, counts: Any = counts, app: App = app) -> tuple[str, int]:
@@ -269,6 +274,7 @@ def test_state_knows_nothing_of_a_topic_that_began_anew(make_app: MakeApp) -> No
 
         run(work())
         app.close()
+        keeping.close()
     assert counted == [
         ("a", 1), ("b", 1), ("c", 1), ("c", 2), ("a", 2), ("b", 2), ("c", 3), ("c", 4),
     ]  # fmt: skip
