@@ -24,6 +24,7 @@ class AppScope:
         return made
 
     def close(self) -> None:
+        """Close what is shared, the last made first, as an app does when it closes."""
         while self._shared:
             _, thing = self._shared.popitem()
             close = getattr(thing, "close", None)

@@ -82,10 +82,10 @@ pytest and hypothesis, which the suites need and `AppTest` does not, come with t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
+
+from slipcore.scope import AppScope
 
 if TYPE_CHECKING:
     from slipcore.testing.app import AppTest
@@ -127,8 +127,6 @@ __all__ = [
     "promised",
     "unique",
 ]
-
-T = TypeVar("T")
 
 _MODULES: Final = {
     "AppTest": "app",
@@ -187,29 +185,10 @@ def _show_values() -> None:
     pytest.register_assert_rewrite(*new)
 
 
-class LocalScope:
+class LocalScope(AppScope):
     """The scope of an app that a test makes up.
 
     Args:
         app: the app's name, the default consumer group.
         state_dir: where embedded state lives.
     """
-
-    def __init__(self, app: str, state_dir: Path) -> None:
-        self.app = app
-        self.state_dir = state_dir
-        self._shared: dict[object, Any] = {}
-
-    def shared(self, key: object, make: Callable[[], T]) -> T:
-        if key not in self._shared:
-            self._shared[key] = make()
-        found: T = self._shared[key]
-        return found
-
-    def close(self) -> None:
-        """Close what is shared, the last made first, as an app does when it closes."""
-        while self._shared:
-            _, made = self._shared.popitem()
-            close = getattr(made, "close", None)
-            if close is not None:
-                close()
