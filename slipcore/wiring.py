@@ -232,7 +232,7 @@ def _referred(handler: Any) -> Iterable[Any]:
         handler = handler.func
     owner = getattr(handler, "__self__", None)
     if owner is None and not inspect.isroutine(handler):
-        owner, handler = handler, getattr(handler, "__call__", handler)  # noqa: B004
+        owner, handler = handler, getattr(handler, "__call__", handler)  # noqa: B004  # it is looked into, not asked for
     if owner is not None:
         yield from getattr(owner, "__dict__", {}).values()
     try:

@@ -115,7 +115,7 @@ def at(hour: int, minute: int = 0) -> datetime:
 
 
 def checkpoint(*dependencies: Dependency, **kwargs: Any) -> Checkpoint:
-    return Checkpoint("c", "dependent", list(dependencies), **kwargs)  # type: ignore[arg-type]
+    return Checkpoint("c", "dependent", list(dependencies), **kwargs)  # type: ignore[arg-type]  # what may be refused too
 
 
 def dependency(name: str = "d", **kwargs: Any) -> Dependency:
@@ -582,7 +582,7 @@ def test_paused_exactly_while_a_dependency_is_down(events: list[tuple[str, int]]
 @pytest.mark.parametrize("module", [slipcore.checkpointing, slipcore.dependencies])
 def test_the_docstrings_say_what_happens(process: Restartable, module: Any) -> None:
     """The examples print what they show, where nothing is running."""
-    process.app.handle = lambda *_, **__: lambda f: f  # type: ignore[attr-defined]
+    process.app.handle = lambda *_, **__: lambda f: f  # type: ignore[attr-defined]  # a stand-in
     result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0
     assert result.failed == 0

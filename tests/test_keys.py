@@ -107,7 +107,7 @@ def test_a_documented_order() -> None:
 def test_minus_zero_is_zero() -> None:
     """-0.0 and 0.0, being equal, are one key."""
     assert encode_key(-0.0) == encode_key(0.0)
-    assert math.copysign(1, decode_key(encode_key(-0.0))) == 1  # type: ignore[arg-type]
+    assert math.copysign(1, decode_key(encode_key(-0.0))) == 1  # type: ignore[arg-type]  # a key that is a number
 
 
 @given(st.one_of(st.tuples(texts, texts), st.tuples(st.binary(), st.binary())))

@@ -215,7 +215,7 @@ def test_closing_a_reader_ends_its_wait() -> None:
         await asyncio.sleep(0)
         with pytest.raises(SlipError, match="an iterator of its own"):
             await anext(reader)
-        await reader.aclose()  # type: ignore[attr-defined]
+        await reader.aclose()  # type: ignore[attr-defined]  # it is an async generator
         assert await within(waiting) == []
         assert pubsub._listeners == {}
 

@@ -14,7 +14,7 @@ def main() -> None:
     """Run `slip`; without click and rich say in one sentence where to get them."""
     try:
         import click  # noqa: F401  # an extra: its absence is told apart from a broken module
-        import rich  # noqa: F401
+        import rich  # noqa: F401  # whether it is there
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise

@@ -157,4 +157,4 @@ def _streams_refused(place: str) -> Iterator[None]:
     try:
         yield
     finally:
-        App.stream = stream  # type: ignore[method-assign]
+        App.stream = stream  # type: ignore[method-assign]  # as it was before

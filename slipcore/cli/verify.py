@@ -121,7 +121,7 @@ def _hypothesis_in(directory: str) -> Iterator[None]:
 def _need_pytest() -> None:
     try:
         import hypothesis  # noqa: F401  # what the suites stand on
-        import pytest  # noqa: F401
+        import pytest  # noqa: F401  # what the suites stand on
     except ImportError as error:
         raise MissingDependencyError(
             f"slip plugins verify needs {error.name}, which is not installed: "

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
+from operator import length_hint
 from time import perf_counter
 from typing import Any, Final
 
@@ -281,10 +282,10 @@ class Lane:
             if waiting is not None:
                 await waiting
                 # What waited may have stopped anywhere in its slice: go on with the same items.
-                if not items.__length_hint__():  # type: ignore[attr-defined]
+                if not length_hint(items):
                     return
                 continue
-            if not items.__length_hint__():  # type: ignore[attr-defined]
+            if not length_hint(items):
                 return
             took = perf_counter() - began
             if took < SLICE_SECONDS / 2:

@@ -99,7 +99,7 @@ def test_slow_handlers_are_committed_between_records(make_app: MakeApp) -> None:
             await asyncio.sleep(0.001)
         stream = app.streams[0]
         while not task.done():
-            committed.append(dict(stream._committed))  # type: ignore[attr-defined]
+            committed.append(dict(stream._committed))  # type: ignore[attr-defined]  # a SourceStream's
             await asyncio.sleep(0.01)
         await task
 
@@ -122,7 +122,7 @@ def test_commits_go_out_by_count_too(make_app: MakeApp) -> None:
                 committed.append(dict(positions))
                 await commit(positions, epoch)
 
-            stream.source.commit = watched  # type: ignore[method-assign]
+            stream.source.commit = watched  # type: ignore[method-assign]  # to see each call
             for n in range(4):
                 await topic(str(n))
             while not committed:

@@ -95,7 +95,7 @@ def test_state_wins_over_the_groups_position(make_app: MakeApp) -> None:
         running = asyncio.ensure_future(app.stream())
         while not app.streams:
             await asyncio.sleep(0)
-        app.streams[0].source.commit = forget  # type: ignore[attr-defined]
+        app.streams[0].source.commit = forget  # type: ignore[attr-defined]  # a SourceStream, whose commits get lost
         with pytest.raises(Boom):
             await running
         await app.stream()
@@ -398,7 +398,7 @@ def test_a_state_write_that_fails_loses_no_record(make_app: MakeApp) -> None:
             raise StateError("the disk is full")
         await write(*args)
 
-    store.awrite = full  # type: ignore[method-assign, assignment]
+    store.awrite = full  # type: ignore[method-assign, assignment]  # a full disk
 
     @app.handle(topic)
     def handler(record: Record) -> None:

@@ -119,7 +119,7 @@ def test_members_of_a_group_share_the_partitions(make_app: MakeApp) -> None:
     """Two topics objects of one group in two apps of one process read every record once."""
     seen: list[tuple[str, str]] = []
 
-    def member(name: str) -> object:
+    def member(name: str) -> Any:
         app = make_app("shop")
         topic = app.topic("in", {"partitions": 4})
 
@@ -132,10 +132,9 @@ def test_members_of_a_group_share_the_partitions(make_app: MakeApp) -> None:
     async def work() -> None:
         producer = make_app("producer").topic("in", {"partitions": 4})
         first, second = member("a"), member("b")
-        async with first, second:  # type: ignore[attr-defined]
-            while len({p for app in (first, second) for p in app.streams[0].owned}) < 4 or not all(  # type: ignore[attr-defined]
-                app.streams[0].owned  # type: ignore[attr-defined]
-                for app in (first, second)
+        async with first, second:
+            while len({p for app in (first, second) for p in app.streams[0].owned}) < 4 or not all(
+                app.streams[0].owned for app in (first, second)
             ):
                 await asyncio.sleep(0.01)
             await fill(producer, *((f"k{n}", str(n)) for n in range(40)))

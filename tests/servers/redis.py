@@ -92,7 +92,7 @@ class Redis(Server):
             self.url, socket_timeout=2.0, decode_responses=True, retry=Retry(NoBackoff(), 0)
         )
         with client:
-            return client.execute_command(*words)  # type: ignore[no-untyped-call]
+            return client.execute_command(*words)  # type: ignore[no-untyped-call]  # the client has no types here
 
     def prepare(self) -> None:
         (self.directory / "redis.conf").write_text(self._settings, encoding="utf-8")

@@ -268,7 +268,7 @@ def incompatibilities(level: str, new: dict[str, Any], old: dict[str, Any]) -> l
     }[level]
     reasons: list[str] = []
     for reader, writer in pairs:
-        checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+        checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]  # the library has no types here
         result = checker.get_compatibility(reader, writer)
         if result.compatibility is not SchemaCompatibilityType.compatible:
             reasons.extend(sorted(result.messages))

@@ -41,7 +41,7 @@ def test_schemas_are_registered_once_and_found_again(client: SchemaRegistryClien
     registered = client.register_schema_full_response("orders-value", schema)
     assert registered.schema_id == 1
     assert client.register_schema("refunds-value", schema) == 1
-    client.clear_caches()  # type: ignore[no-untyped-call]
+    client.clear_caches()  # type: ignore[no-untyped-call]  # the library has no types here
     assert json.loads(client.get_schema(1).schema_str or "") == ORDER
     assert json.loads(client.get_schema_by_guid(registered.guid or "").schema_str or "") == ORDER
     assert client.get_latest_version("orders-value").version == 1
@@ -97,7 +97,7 @@ def test_it_can_be_taken_down_and_up_again(
 ) -> None:
     """On the same port, with what was registered."""
     client.register_schema("orders-value", Schema(json.dumps(ORDER), "AVRO"))
-    client.clear_caches()  # type: ignore[no-untyped-call]
+    client.clear_caches()  # type: ignore[no-untyped-call]  # the library has no types here
     registry.stop()
     with pytest.raises(Exception, match="refused"):
         client.get_schema(1)

@@ -150,7 +150,7 @@ def test_a_derived_schema_has_the_types_names_and_defaults() -> None:
 
 def test_a_default_of_an_optional_field_is_one_of_the_first_branch() -> None:
     """As Avro wants it."""
-    fields = {f["name"]: f for f in derive_schema(Order)["fields"]}  # type: ignore[call-overload,index]
+    fields = {f["name"]: f for f in derive_schema(Order)["fields"]}  # type: ignore[call-overload,index]  # a schema may be a name or a list too
     assert fields["currency"] == {"name": "currency", "type": ["string", "null"], "default": "EUR"}
     assert fields["note"] == {"name": "note", "type": ["null", "string"], "default": None}
 
@@ -187,7 +187,7 @@ def test_a_value_that_is_not_of_the_type_is_refused() -> None:
     """At the write where the schema shows it, else at the read."""
     codec = AvroCodec(type=Line)
     with pytest.raises(EncodeError, match=r"field count: 1\.7 \(float\) is no long"):
-        codec.encode(Line("a", 1.7))  # type: ignore[arg-type]
+        codec.encode(Line("a", 1.7))  # type: ignore[arg-type]  # what is refused
 
     class Short(msgspec.Struct):
         sku: Annotated[str, msgspec.Meta(max_length=1)]

@@ -275,11 +275,11 @@ def test_what_a_cancelled_read_had_is_not_given_after_a_seek(
                     await asyncio.sleep(0)
                 return found
 
-            inner._fetch = then_cancel  # type: ignore[assignment,method-assign]
+            inner._fetch = then_cancel  # type: ignore[assignment,method-assign]  # the fault that no server makes on request
             await send(reader.topic, *numbered(3, 4))
             await asyncio.wait((reading,))
             assert reading.cancelled()
-            inner._fetch = fetch  # type: ignore[method-assign]
+            inner._fetch = fetch  # type: ignore[method-assign]  # the fault that no server makes on request
             await reader.topic.seek({0: 1})
             assert await reader.values(3) == [b"1", b"2", b"3"]
 

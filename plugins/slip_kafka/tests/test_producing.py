@@ -188,9 +188,9 @@ REFUSED: dict[str, tuple[Out, str]] = {
     "large header": (Out(b"v", headers=(("h", b"v" * 3_000),)), "is too large"),
     "value": (Out("text"), "NoneType and str: encode them"),
     "key": (Out(b"v", 7), "int and bytes: encode them"),
-    "header": (Out(b"v", headers=(("h", "text"),)), "headers that are pairs"),  # type: ignore[arg-type]
-    "headers": (Out(b"v", headers=(("h",),)), "headers that are pairs"),  # type: ignore[arg-type]
-    "timestamp": (Out(b"v", timestamp="now"), "a timestamp in ms"),  # type: ignore[arg-type]
+    "header": (Out(b"v", headers=(("h", "text"),)), "headers that are pairs"),  # type: ignore[arg-type]  # what is refused
+    "headers": (Out(b"v", headers=(("h",),)), "headers that are pairs"),  # type: ignore[arg-type]  # what is refused
+    "timestamp": (Out(b"v", timestamp="now"), "a timestamp in ms"),  # type: ignore[arg-type]  # what is refused
     "partition": (Out(b"v", partition=1), "has no partition 1: it has 0 to 0"),
     "negative": (Out(b"v", partition=-1), "has no partition -1"),
 }

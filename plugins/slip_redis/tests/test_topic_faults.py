@@ -52,7 +52,7 @@ def test_a_batch_whose_answer_was_lost_is_there_once(
                 await send(topic, *numbered(start, start + 10))
         async with Reader(make_topic(redis.url)) as reader:
             assert await reader.values(40) == numbers(40)
-            assert redis.execute("XLEN", stream(reader.topic)) == 40  # type: ignore[arg-type]
+            assert redis.execute("XLEN", stream(reader.topic)) == 40  # type: ignore[arg-type]  # it is a RedisTopic
 
     run(scenario())
 
@@ -361,7 +361,7 @@ def test_a_foreign_entry_that_was_removed_is_passed(
             records = await reader.read(1)
             assert [r.value for r in records] == [b"2"]
             await reader.commit(records[0])
-            pending = redis.execute("XPENDING", stream(make_topic(redis.url)), reader.topic._group)  # type: ignore[attr-defined]
+            pending = redis.execute("XPENDING", stream(make_topic(redis.url)), reader.topic._group)  # type: ignore[attr-defined]  # it is a RedisTopic
             assert pending["pending"] == 0
 
     run(scenario())
@@ -370,9 +370,9 @@ def test_a_foreign_entry_that_was_removed_is_passed(
 @pytest.mark.parametrize(
     "output",
     [
-        Out(b"v", timestamp="2024-01-01"),  # type: ignore[arg-type]
-        Out(b"v", headers={"a": b"1"}),  # type: ignore[arg-type]
-        Out(b"v", headers=(("a", "1"),)),  # type: ignore[arg-type]
+        Out(b"v", timestamp="2024-01-01"),  # type: ignore[arg-type]  # what is refused
+        Out(b"v", headers={"a": b"1"}),  # type: ignore[arg-type]  # what is refused
+        Out(b"v", headers=(("a", "1"),)),  # type: ignore[arg-type]  # what is refused
     ],
 )
 def test_an_output_that_can_not_be_written(

@@ -131,7 +131,7 @@ class GivesItsBuffers(MemoryStateStore):
 
     def get(self, space: str, key: bytes) -> bytes | None:
         found = super().get(space, key)
-        return None if found is None else bytearray(found)  # type: ignore[return-value]
+        return None if found is None else bytearray(found)  # type: ignore[return-value]  # that is what is wrong
 
 
 @breaks("cache.empty-is-not-none")

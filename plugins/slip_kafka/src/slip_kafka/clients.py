@@ -135,5 +135,5 @@ def _hang_up(producer: AIOKafkaProducer) -> None:
 
 
 def _queued(accumulator: object) -> list[object]:
-    queues = accumulator._batches.values()  # type: ignore[attr-defined]
+    queues = accumulator._batches.values()  # type: ignore[attr-defined]  # the client's own, which it has no name for
     return [batch for queue in queues for batch in queue]

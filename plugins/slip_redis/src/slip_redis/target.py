@@ -62,15 +62,15 @@ class Target:
         """A client for threads, and all that is to be closed with it."""
         arguments = {**self.login, **self.options, "retry": _once()}
         if self.kind == "cluster":
-            nodes = [ClusterNode(host, port) for host, port in self.hosts]  # type: ignore[no-untyped-call]
+            nodes = [ClusterNode(host, port) for host, port in self.hosts]  # type: ignore[no-untyped-call]  # the client has no types here
             cluster = RedisCluster(startup_nodes=nodes, ssl=self.tls, **arguments)
             return cluster, [cluster]
         if self.kind == "sentinel":
-            sentinel = Sentinel(self.hosts, **self._sentinel(arguments))  # type: ignore[no-untyped-call]
-            master = sentinel.master_for(self.service, db=self.db)  # type: ignore[no-untyped-call]
+            sentinel = Sentinel(self.hosts, **self._sentinel(arguments))  # type: ignore[no-untyped-call]  # the client has no types here
+            master = sentinel.master_for(self.service, db=self.db)  # type: ignore[no-untyped-call]  # the client has no types here
             return master, [master, *sentinel.sentinels]
         ((host, port),) = self.hosts
-        pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]
+        pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # the client has no types here
             max_connections=_CONNECTIONS,
             timeout=arguments["socket_timeout"],
             connection_class=SSLConnection if self.tls else Connection,
@@ -90,7 +90,7 @@ class Target:
             cluster = aio_cluster.RedisCluster(startup_nodes=nodes, ssl=self.tls, **arguments)
             return cluster, [cluster]
         if self.kind == "sentinel":
-            sentinel = AsyncSentinel(self.hosts, **self._sentinel(arguments))  # type: ignore[no-untyped-call]
+            sentinel = AsyncSentinel(self.hosts, **self._sentinel(arguments))  # type: ignore[no-untyped-call]  # the client has no types here
             master = sentinel.master_for(self.service, db=self.db)
             return master, [master, *sentinel.sentinels]
         ((host, port),) = self.hosts
