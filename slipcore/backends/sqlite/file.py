@@ -288,7 +288,7 @@ def _claim(db: sqlite3.Connection, path: Path) -> None:
     if not fresh:
         return
     db.execute("BEGIN IMMEDIATE")
-    if check_format(db, path):  # another process may have been faster
+    if _is_fresh(db, path):  # another thread or process may have been faster
         for statement in _SCHEMA.split(";"):
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -302,6 +302,15 @@ def check_format(db: sqlite3.Connection, path: Path) -> bool:
     Raises:
         StateFormatError: it is not, or it is of another format.
     """
+    db.execute("BEGIN")  # one look: another may be filling the file
+    try:
+        return _is_fresh(db, path)
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _is_fresh(db: sqlite3.Connection, path: Path) -> bool:
+    ((tables,),) = db.execute("SELECT count(*) FROM sqlite_master").fetchall()
     ((application,),) = db.execute("PRAGMA application_id").fetchall()
     ((version,),) = db.execute("PRAGMA user_version").fetchall()
     if application == APPLICATION_ID:
@@ -311,7 +320,6 @@ def check_format(db: sqlite3.Connection, path: Path) -> bool:
                 f"slipcore that wrote it, or name another path"
             )
         return False
-    ((tables,),) = db.execute("SELECT count(*) FROM sqlite_master").fetchall()
     if application or version or tables:
         raise StateFormatError(
             _foreign(path, f"a SQLite file with application id {application:#x}")
