@@ -49,7 +49,6 @@ def test_nothing_is_read_before_the_group_has_a_position(
     make_topic: MakeTopic, name: str, group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often the brokers do not answer; what comes meanwhile is not skipped."""
-    monkeypatch.setattr(membership, "REQUEST_SECONDS", 1.0)
 
     async def scenario() -> None:
         async with make_topic(name, group, 1) as sender:
@@ -57,6 +56,7 @@ def test_nothing_is_read_before_the_group_has_a_position(
             reader.ready.clear()
             async with reader:
                 await reader.until(lambda it: bool(it.assignments))
+                monkeypatch.setattr(membership, "REQUEST_SECONDS", 1.0)
                 lock = member_of(reader).consumer._coordinator._commit_lock
                 await lock.acquire()
                 reader.ready.set()
