@@ -28,8 +28,11 @@ from slipcore.transactions import KeyLocks, Transaction
 if TYPE_CHECKING:
     from slipcore.app import App
 
-HOT_VALUES: Final = 10_000
+HOT_VALUES: Final = 50_000
 """Decoded values that a cache keeps for the next read."""
+
+HOT_SIZE: Final = 1_000
+"""Characters or bytes that such a value has at the most."""
 
 _DELETED_TOGETHER: Final = 10_000
 """Keys in one write while a whole cache is forgotten."""
@@ -38,6 +41,8 @@ _MISSING: Final = object()
 
 _UNCHANGING: Final = frozenset({int, float, str, bytes, bool, type(None)})
 """Types whose values may be handed out twice, because nobody can change them."""
+
+_SIZED: Final = frozenset({str, bytes})
 
 
 class Cache(ICache):
@@ -96,7 +101,10 @@ class Cache(ICache):
         self._backend = backend
         self._codec = codec
         self._type = type
+        self._hot_types = _UNCHANGING if type is None else frozenset[Any]()
         self._opened: Space | None = None
+        self._near: Space | None = None
+        """The open one, where asking it blocks nobody."""
         self._values: ICodec = ExactCodec()
         self._locks = KeyLocks()
         self._warned = False
@@ -134,6 +142,7 @@ class Cache(ICache):
             self._values = self._make_codec()
             store.attach(self.name)
             self._opened = Space(store, self.name, HOT_VALUES)
+            self._near = None if store.remote else self._opened
             self._release = weakref.finalize(self, store.detach, self.name)
         return self._opened
 
@@ -146,7 +155,7 @@ class Cache(ICache):
 
     def close(self) -> None:
         """Give the space up; the next use claims it again."""
-        self._opened = None
+        self._opened = self._near = None
         self._release()
 
     @property
@@ -222,7 +231,7 @@ class Cache(ICache):
         """The value of a key, or `default`; for a list of keys the list of their values."""
         if isinstance(key, list):
             return [self.get(k, default) for k in key]
-        space = self._space()
+        space = self._near or self._space()
         encoded = encode_key(key)
         value = space.hot.get(encoded, _MISSING)
         if value is not _MISSING:
@@ -248,14 +257,14 @@ class Cache(ICache):
             EncodeError: the key or value is of a type that can't be kept exactly.
             StateError: it could not be written; nothing has changed.
         """
-        space = self._space()
+        space = self._near or self._space()
         encoded = encode_key(key)
         space.put(encoded, self._encoded(key, value))
         self._keep_hot(space, encoded, value)
 
     def delete(self, key: Key, write_opt: Any = None) -> None:
         """Forget a key; one that is not there is ignored."""
-        space = self._space()
+        space = self._near or self._space()
         encoded = encode_key(key)
         space.put(encoded, None)
         space.hot.pop(encoded, None)
@@ -402,7 +411,8 @@ class Cache(ICache):
         return value
 
     def _keep_hot(self, space: Space, key: bytes, value: Any) -> None:
-        if type(value) in _UNCHANGING and self._type is None:
+        kind = type(value)
+        if kind in self._hot_types and (kind not in _SIZED or len(value) <= HOT_SIZE):
             space.remember(key, value)
         else:
             space.hot.pop(key, None)

@@ -65,7 +65,7 @@ class ExactCodec(ICodec):
             EncodeError: something in it is of another type, or it is nested too deep.
         """
         try:
-            return _encode(_pack(obj, 0, False))
+            return _encode(obj if type(obj) in _SCALARS else _pack(obj, 0, False))
         except (OverflowError, UnicodeEncodeError):
             # An integer beyond 64 bits, or a lone surrogate: too rare to look for each time.
             return _encode(_pack(obj, 0, True))

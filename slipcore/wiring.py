@@ -22,7 +22,8 @@ from slipcore.engine.streams import IterableStream, PausableStream
 from slipcore.engine.trials import Trials
 from slipcore.errorpolicies import settle
 from slipcore.interfaces import ConfigError, ISink, ISource
-from slipcore.resources import OpenTopic, Sink, Source, Topic
+from slipcore.opened import OpenTopic
+from slipcore.resources import Sink, Source, Topic
 
 if TYPE_CHECKING:
     from slipcore.app import App

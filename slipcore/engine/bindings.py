@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 
 from slipcore.engine.context import Context, limited, takes_context
 from slipcore.engine.policies import Policies
-from slipcore.engine.sinks import guarded
+from slipcore.engine.sinks import RunSink, emitter_of, guarded
 from slipcore.interfaces import DONE, ConfigError, ICache, ISink, Out, SinkError
 
 Handler: TypeAlias = Callable[..., Any]
@@ -231,20 +231,10 @@ def compile_sink(sink: Sink, name: str) -> Emit:
     """What hands a result to one sink."""
     if isinstance(sink, ICache):
         return partial(_emit_to_cache, sink, name)
-    if not isinstance(sink, ISink):
-        emit: Emit = sink
-        return emit
-    send = sink.send
-
-    def emit_output(result: Any) -> Any:
-        kind = type(result)
-        if kind is tuple and len(result) == 2:
-            return send(Out(result[1], result[0]))
-        if kind is Out:
-            return send(result)
-        return send(Out(result))
-
-    return emit_output
+    if isinstance(sink, ISink):
+        return sink.emitter() if isinstance(sink, RunSink) else emitter_of(sink.send)
+    emit: Emit = sink
+    return emit
 
 
 def _emit_to_cache(cache: ICache, name: str, result: Any) -> Any:

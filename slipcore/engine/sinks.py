@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from slipcore.engine.letters import Failure, Letterbox, letter_of_output
 from slipcore.engine.policies import DeadLetter, Retry, Rule, choose
@@ -26,6 +26,31 @@ async def flush_all(sinks: Sequence[ISink]) -> None:
     for result in results:
         if isinstance(result, BaseException):
             raise result
+
+
+@runtime_checkable
+class Emitting(Protocol):
+    """A sink that takes results without an `Out` for each in between."""
+
+    def emitter(
+        self, room: Callable[[Awaitable[None]], Awaitable[None]]
+    ) -> Callable[[Any], Awaitable[None] | None]:
+        """What takes one result; where it has to be awaited, `room` is asked to."""
+        ...
+
+
+def emitter_of(send: Callable[[Out], Any]) -> Callable[[Any], Any]:
+    """What hands one result to a sink as an output: a pair is a key and a value."""
+
+    def emit(result: Any) -> Any:
+        kind = type(result)
+        if kind is tuple and len(result) == 2:
+            return send(Out(result[1], result[0]))
+        if kind is Out:
+            return send(result)
+        return send(Out(result))
+
+    return emit
 
 
 class RunSink(ISink):
@@ -54,6 +79,11 @@ class RunSink(ISink):
     def send(self, output: Out) -> Awaitable[None] | None:
         waiting = self._hand_over(output)
         return None if waiting is None else self._room(waiting)
+
+    def emitter(self) -> Callable[[Any], Any]:
+        """What takes one result of a handler, settled once."""
+        sink = self._sink
+        return sink.emitter(self._room) if isinstance(sink, Emitting) else emitter_of(self.send)
 
     def send_written(self, output: Out) -> Awaitable[None] | None:
         """Hand over what needs no codec any more."""
@@ -105,6 +135,9 @@ class MendingSink(RunSink):
         self._failures = 0
         self._era = 0  # grows with each failure: who flushed before it has to ask again
         self._final = False
+
+    def emitter(self) -> Callable[[Any], Any]:
+        return emitter_of(self.send)
 
     def send(self, output: Out) -> Awaitable[None] | None:
         if self.failure is not None:

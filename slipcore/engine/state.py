@@ -12,7 +12,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from slipcore.interfaces import IStateStore, Positions
 
@@ -25,34 +25,45 @@ CURRENT: ContextVar[Generation | None] = ContextVar("slipcore_generation", defau
 
 _MISSING: Final = object()
 _STAMPS: Final = count(1)
-"""Writes in the order in which they were made, across all lanes."""
+"""Writes in the order in which they were made, where the order of generations does not tell it."""
+_ENTRY: Final = 6
+"""What a write leaves in its generation's log: space, key, who had written it before, what this
+generation had written itself and its stamp, the record's place."""
 _PAGE = 256
 """Pairs per scan of a store: a scan never holds a read transaction open."""
 
 
 class Space:
-    """One cache's keys: what its store holds and, over it, what is not durable yet."""
+    """One cache's keys: what its store holds and, over it, what is not durable yet.
+
+    A write makes no object of its own: what Python's collector has to look at costs more than the
+    write.
+
+    Attributes:
+        pending: key -> the generation that wrote it last; its `writes` have the value.
+        hot: key -> value, decoded.
+    """
 
     __slots__ = ("_order", "hot", "hot_size", "name", "pending", "store")
 
     def __init__(self, store: IStateStore, name: str, hot_size: int) -> None:
         self.store = store
         self.name = name
-        self.pending: dict[bytes, tuple[bytes | None, Generation]] = {}
+        self.pending: dict[bytes, Generation] = {}
         self.hot: dict[bytes, object] = {}
         self.hot_size = hot_size
         self._order: list[bytes] | None = None  # the pending keys in order, where a scan asked
 
     def get(self, key: bytes) -> bytes | None:
-        entry = self.pending.get(key)
-        if entry is not None:
-            return entry[0]
+        writer = self.pending.get(key)
+        if writer is not None:
+            return writer.writes[self][key]
         return self.store.get(self.name, key)
 
     async def aget(self, key: bytes) -> bytes | None:
-        entry = self.pending.get(key)
-        if entry is not None:
-            return entry[0]
+        writer = self.pending.get(key)
+        if writer is not None:
+            return writer.writes[self][key]
         return await self.store.aget(self.name, key)
 
     def put(self, key: bytes, value: bytes | None) -> None:
@@ -73,20 +84,23 @@ class Space:
         self._stage(generation, key, value)
 
     def _stage(self, generation: Generation, key: bytes, value: bytes | None) -> None:
-        before = self.pending.get(key)
-        if before is not None and before[1].lane is not generation.lane:
-            before[1].entangled.add(generation)
-            generation.entangled.add(before[1])
+        pending = self.pending
+        before = pending.get(key)
         writes = generation.writes.get(self)
         if writes is None:
             writes = generation.writes[self] = {}
             generation.lane.uses(self.store)
-        stamp = generation.stamps.get((self, key), 0)
+        if before is not None and before.lane is not generation.lane:
+            before.entangled.add(generation)
+            generation.entangled.add(before)
         own = writes.get(key, _MISSING)
-        generation.log.append((self, key, before, own, generation.index(), stamp))
+        stamp = 0
+        if generation.entangled or (before is not None and before.stamps):
+            stamp = generation.stamps.get((self, key), 0)
+            generation.stamps[self, key] = next(_STAMPS)
+        generation.log += (self, key, before, own, stamp, generation.index())
         writes[key] = value
-        generation.stamps[self, key] = next(_STAMPS)
-        self.pending[key] = (value, generation)
+        pending[key] = generation
         if before is None and self._order is not None:
             insort(self._order, key)
 
@@ -94,10 +108,10 @@ class Space:
         """These are durable already: no older write that is still pending may overwrite them."""
         for key in keys:
             self.hot.pop(key, None)
-            entry = self._drop(key)
-            if entry is None:
+            writer = self._drop(key)
+            if writer is None:
                 continue
-            writers = {*entry[1].lane.live_generations(), *entry[1].entangled}
+            writers = {*writer.lane.live_generations(), *writer.entangled}
             for generation in writers:
                 generation.writes.get(self, {}).pop(key, None)
 
@@ -109,39 +123,42 @@ class Space:
 
     def land(self, keys: Iterable[bytes], generation: Generation) -> None:
         """What a generation wrote is durable: from here on the store answers for it."""
+        pending = self.pending
+        self._order = None
         for key in keys:
-            entry = self.pending.get(key)
-            if entry is not None and entry[1] is generation:
-                self._drop(key)
+            if pending.get(key) is generation:
+                del pending[key]
 
-    def take_back(self, key: bytes, before: tuple[bytes | None, Generation] | None) -> None:
+    def take_back(self, key: bytes, before: Generation | None) -> None:
         """Put what was pending before a write in its place again, if it has not gone meanwhile."""
         self.hot.pop(key, None)
-        former = before[1] if before is not None else None
-        if former is None or former.settled or former.dead:
-            self._drop(key)
-            return
-        value = former.writes.get(self, {}).get(key, _MISSING)
-        if value is _MISSING:
+        if (
+            before is None
+            or before.settled
+            or before.dead
+            or key not in before.writes.get(self, ())
+        ):
             self._drop(key)
         else:
-            self.pending[key] = (cast("bytes | None", value), former)
+            self.pending[key] = before
 
-    def _drop(self, key: bytes) -> tuple[bytes | None, Generation] | None:
+    def _drop(self, key: bytes) -> Generation | None:
         self._order = None
         return self.pending.pop(key, None)
 
     def remember(self, key: bytes, value: object) -> None:
         """Keep a decoded value that nobody can change for the next reads."""
-        if len(self.hot) >= self.hot_size:
-            del self.hot[next(iter(self.hot))]
-        self.hot[key] = value
+        hot = self.hot
+        if len(hot) >= self.hot_size and key not in hot:
+            hot.clear()  # what is wanted is soon back; to drop the oldest one costs more each time
+        hot[key] = value
 
     def scan(
         self, start: bytes | None, end: bytes | None, backwards: bool
     ) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with start <= key < end in order, the pending ones among the durable ones."""
-        staged = [(key, self.pending[key][0]) for key in self._pending_between(start, end)]
+        between = self._pending_between(start, end)
+        staged = [(key, self.pending[key].writes[self][key]) for key in between]
         covered = {key for key, _ in staged}
         waiting = iter(reversed(staged) if backwards else staged)
         head = next(waiting, None)
@@ -187,28 +204,30 @@ def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
 
     Args:
         index: place of the first record to undo; -1 for all.
-        mark: how many of the first writes stay in any case.
+        mark: how much of the log stays in any case.
 
     Returns:
         the generations that wrote over what was taken back, and may have built on it.
     """
     log = generation.log
     built_on: set[Generation] = set()
-    while len(log) > mark and log[-1][4] >= index:
-        space, key, before, own, _, stamp = log.pop()
+    while len(log) > mark and log[-1] >= index:
+        space, key, before, own, stamp, _ = log[-_ENTRY:]
+        del log[-_ENTRY:]
         writes = generation.writes[space]
         if own is _MISSING:
             writes.pop(key, None)
         else:
             writes[key] = own
+        if stamp:
             generation.stamps[space, key] = stamp
-        entry = space.pending.get(key)
-        if entry is None:
-            continue
-        if entry[1] is not generation:
-            built_on.add(entry[1])
-            continue
-        space.take_back(key, before)
+        else:
+            generation.stamps.pop((space, key), None)
+        writer = space.pending.get(key)
+        if writer is generation:
+            space.take_back(key, before)
+        elif writer is not None:
+            built_on.add(writer)
     return built_on
 
 
@@ -256,7 +275,7 @@ class StateWriter:
     async def _write(self, ready: dict[Generation, None]) -> None:
         stores: dict[IStateStore, dict[str, dict[bytes, bytes | None]]] = {}
         positions: dict[IStateStore, dict[str, dict[int, int]]] = {}
-        stamps: dict[tuple[Space, bytes], int] = {}  # of two lanes' writes the later one counts
+        stamps: dict[tuple[Space, bytes], int] = {}
         for generation in ready:
             for store in generation.lane.stores:
                 stores.setdefault(store, {})
@@ -264,8 +283,11 @@ class StateWriter:
                 kept.update(generation.live_positions())
             for space, writes in generation.writes.items():
                 changes = stores[space.store].setdefault(space.name, {})
+                if not generation.stamps and not stamps:
+                    changes.update(writes)
+                    continue
                 for key, value in writes.items():
-                    stamp = generation.stamps[space, key]
+                    stamp = generation.stamps.get((space, key), 0)
                     if stamp >= stamps.get((space, key), 0):
                         stamps[space, key] = stamp
                         changes[key] = value

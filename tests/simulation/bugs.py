@@ -88,9 +88,11 @@ def an_undo_in_the_wrong_order() -> AbstractContextManager[Any]:
     undo = state.undo
 
     def forwards(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
-        kept = [entry for entry in generation.log if entry[4] < index]
-        gone = [entry for entry in generation.log if entry[4] >= index]
-        generation.log[:] = [*kept, *reversed(gone)]
+        size, log = state._ENTRY, generation.log
+        entries = [log[at : at + size] for at in range(0, len(log), size)]
+        kept = [entry for entry in entries if entry[-1] < index]
+        gone = [entry for entry in entries if entry[-1] >= index]
+        generation.log[:] = [each for entry in (*kept, *reversed(gone)) for each in entry]
         return undo(generation, index, mark)
 
     return patch.object(delivery, "undo", forwards)

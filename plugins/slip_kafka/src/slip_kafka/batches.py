@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -19,7 +21,8 @@ class Batch:
         codec: how they are compressed, as in a batch's attributes.
 
     Attributes:
-        builder: what will be sent.
+        write: adds a record to what will be sent: place, timestamp, key, value, headers; None: it
+            is full.
         outputs: in the order in which they were handed over.
         numbers: the place of each output among all that were handed over.
         size: bytes of memory that they take.
@@ -30,21 +33,24 @@ class Batch:
     """
 
     __slots__ = (
+        "_builder",
         "acknowledged",
         "born",
-        "builder",
         "done",
         "due",
         "numbers",
         "outputs",
         "partition",
         "size",
+        "write",
     )
 
     def __init__(self, partition: int, max_size: int, codec: int) -> None:
         loop = asyncio.get_running_loop()
         self.partition = partition
-        self.builder = BatchBuilder(max_size, codec)
+        self._builder = BatchBuilder(max_size, codec)
+        # The client's own `append` of a batch checks, for each record, what is known here.
+        self.write: Callable[..., Any] = self._builder._builder.append
         self.outputs: list[Out] = []
         self.numbers: list[int] = []
         self.size = 0
@@ -53,19 +59,11 @@ class Batch:
         self.acknowledged = False
         self.done: asyncio.Future[None] = loop.create_future()
 
-    def add(self, output: Out) -> bool:
-        """Add an output to what will be sent; an empty batch takes one of any size.
-
-        Raises:
-            TypeError, ValueError, OverflowError: it can't be written; nothing was added.
-        """
-        added = self.builder.append(
-            timestamp=output.timestamp,
-            key=output.key,
-            value=output.value,
-            headers=list(output.headers),
-        )
-        return added is not None
+    def closed(self) -> BatchBuilder:
+        """What is sent; nothing can be added any more."""
+        self._builder._relative_offset = len(self.outputs)
+        self._builder.close()
+        return self._builder
 
     def settle(self) -> None:
         """Tell those who wait for it that there is nothing to wait for any more."""

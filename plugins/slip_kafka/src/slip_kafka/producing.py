@@ -34,6 +34,7 @@ SETTLE_SECONDS: Final = 1.0
 """How long other partitions may take to acknowledge what they have when one has failed."""
 
 _BYTES: Final = (bytes, type(None))
+_NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
 
 class _Run:
@@ -97,14 +98,11 @@ class Producer:
 
     def send(self, output: Out) -> Awaitable[None] | None:
         value, key, partition = output.value, output.key, output.partition
-        if not (isinstance(value, _BYTES) and isinstance(key, _BYTES)):
-            raise SinkError(
-                f"the topic {self._topic} takes a key and a value of bytes or None, not "
-                f"{type(key).__name__} and {type(value).__name__}: encode them",
-                (output,),
-            )
-        size = len(value or b"") + len(key or b"")
-        if output.headers or size > self._small:
+        headers = output.headers
+        if type(value) not in _BYTES or type(key) not in _BYTES:
+            self._check_types(output)
+        size = (len(value) if value else 0) + (len(key) if key else 0)
+        if headers or size > self._small:
             size = self._check_size(output)
         if partition is None:
             partition = self._sticky if key is None else partition_for(key, self._count)
@@ -121,10 +119,13 @@ class Producer:
                 (output,),
             )
         batch = self._filling.get(partition)
+        listed = list(headers) if headers else _NO_HEADERS
         try:
-            if batch is None or not batch.add(output):
+            if batch is None or (
+                batch.write(len(batch.outputs), output.timestamp, key, value, listed) is None
+            ):
                 batch = self._next_batch(partition, batch)
-                batch.add(output)
+                batch.write(0, output.timestamp, key, value, listed)
         except (TypeError, ValueError, OverflowError) as error:
             raise self._malformed(output) from error
         batch.outputs.append(output)
@@ -134,6 +135,16 @@ class Producer:
         batch.size += size
         self._bytes += size
         return None if self._bytes < MAX_BYTES else self._room()
+
+    def _check_types(self, output: Out) -> None:
+        """Refuse what is no bytes; subclasses of it are."""
+        for each in (output.key, output.value):
+            if each is not None and not isinstance(each, bytes):
+                raise SinkError(
+                    f"the topic {self._topic} takes a key and a value of bytes or None, not "
+                    f"{type(output.key).__name__} and {type(output.value).__name__}: encode them",
+                    (output,),
+                )
 
     def _check_size(self, output: Out) -> int:
         """How large an output is, if it is not too large for a request."""
@@ -223,12 +234,12 @@ class Producer:
 
     async def _deliver(self, batch: Batch, run: _Run) -> None:
         partition = batch.partition
-        batch.builder.close()
+        closed = batch.closed()
         try:
             if self._client is None:
                 self._client = Client(self._options, self._patience)
             client = await self._client.producer()
-            taken = await client.send_batch(batch.builder, self._topic, partition=partition)
+            taken = await client.send_batch(closed, self._topic, partition=partition)
             await taken
         except Exception as error:
             self._fail(run, error)

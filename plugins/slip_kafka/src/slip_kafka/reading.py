@@ -334,6 +334,7 @@ class Reader:
         if member.is_dead:
             await asyncio.sleep(RETRY_SECONDS)  # until it is replaced
             return False
+        _give_records(member.consumer)
         try:
             with translated(SourceError, f"read the topic {self.topic}"):
                 batches: Mapping[TopicPartition, Any] = await member.consumer.getmany(
@@ -349,10 +350,7 @@ class Reader:
             return False
         for place, batch in batches.items():
             if place.partition in self._placed:  # what is placed anew comes from its new place
-                self._fetched += [
-                    Record(r.value, r.key, r.topic, r.partition, r.offset, r.timestamp, r.headers)
-                    for r in batch
-                ]
+                self._fetched += batch if type(batch[0]) is Record else map(_as_record, batch)
         return bool(batches)
 
     def _out_of_range(self, place: TopicPartition, offset: int) -> SourceError:
@@ -443,3 +441,32 @@ class Reader:
         if self.member is None:
             raise SourceError(f"the topic {self.topic} is not open: open it before it is read")
         return self.member
+
+
+def _give_records(consumer: Any) -> None:
+    """Have what the client has fetched come as records, without one of its own for each.
+
+    What it fetches while it is being asked comes as its own all the same.
+    """
+    for result in consumer._fetcher._records.values():
+        unread = getattr(result, "_partition_records", None)
+        if unread is not None:
+            unread._consumer_record = _record
+
+
+def _record(place: TopicPartition, read: Any) -> Record:
+    return Record(
+        read.value,
+        read.key,
+        place.topic,
+        place.partition,
+        read.offset,
+        read.timestamp,
+        tuple(read.headers),
+    )
+
+
+def _as_record(own: Any) -> Record:
+    return Record(
+        own.value, own.key, own.topic, own.partition, own.offset, own.timestamp, own.headers
+    )
