@@ -109,5 +109,6 @@ def test_a_remote_cache_warns_of_its_dictionary_face_alone(tmp_path: Path) -> No
     app = App("tests", config=Config.load(cwd=tmp_path, environ={}))
     cache = app.cache("prizes", backend="memory")
     cache.open().store.remote = True
+    cache.close()  # which face blocks is settled when it is opened
     asyncio.run(work(cache))
     app.close()

@@ -7,10 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from math import inf
 from time import monotonic
 from typing import Any, Final
 
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import (
     ConsumerStoppedError,
     KafkaError,
@@ -444,14 +447,27 @@ class Reader:
 
 
 def _give_records(consumer: Any) -> None:
-    """Have what the client has fetched come as records, without one of its own for each.
+    """Have what the client has fetched come as records, many at a time.
 
-    What it fetches while it is being asked comes as its own all the same.
+    It makes an object of its own of each, and hands them out one by one. What it fetches while it
+    is being asked comes as its own all the same.
     """
     for result in consumer._fetcher._records.values():
-        unread = getattr(result, "_partition_records", None)
-        if unread is not None:
-            unread._consumer_record = _record
+        if isinstance(result, FetchResult) and "getall" not in result.__dict__:
+            result.getall = partial(_take_from, result)
+
+
+def _take_from(result: Any, max_records: int) -> list[Record]:
+    """What `FetchResult.getall` does."""
+    if not result.check_assignment(result._topic_partition) or not result.has_more():
+        return []
+    unread = result._partition_records
+    unread._consumer_record = _record
+    taken = list(islice(unread._records_iterator, max_records))
+    result._update_position()
+    if len(taken) < max_records:
+        result._partition_records = None
+    return taken
 
 
 def _record(place: TopicPartition, read: Any) -> Record:
