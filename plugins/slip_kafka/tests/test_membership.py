@@ -327,9 +327,9 @@ def test_a_broker_that_hangs(
             began = time.monotonic()
             with pytest.raises(ConnectError, match="no answer"):
                 await reader.commit(records[0])
-            assert time.monotonic() - began < 5.0
+            assert time.monotonic() - began < 15.0
             began = time.monotonic()
-        assert time.monotonic() - began < 12.0
+        assert time.monotonic() - began < 30.0
         broker.resume()
         async with Reader(make()) as reader:
             assert await reader.values(3) == [b"0", b"1", b"2"]
