@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from slipcore.backends.sqlite.file import SlipFile
+from slipcore.backends.sqlite.file import SlipFile, check_format
 from slipcore.interfaces import StateError, StateFormatError
 
 
@@ -120,7 +120,7 @@ def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
 UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
-from slipcore.backends.sqlite.file import SlipFile
+from slipcore.backends.sqlite.file import SlipFile, check_format
 from slipcore.interfaces import ConnectError
 path = Path(sys.argv[1])
 SlipFile(path).acquire()
@@ -155,6 +155,23 @@ def test_a_read_only_file() -> None:
         f"can't write to {path}: {path} is read-only; make the file and its directory writable "
         f"for this user\n"
     )
+
+
+def test_a_file_that_is_filled_while_it_is_looked_at(path: Path) -> None:
+    """What is seen of it is from one moment, here from before."""
+    path.parent.mkdir()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode = WAL")
+
+    def fill(statement: str) -> None:
+        if "user_version" in statement:
+            db.set_trace_callback(None)
+            opened(path)
+
+    db.set_trace_callback(fill)
+    assert check_format(db, path)
+    assert not check_format(db, path)
+    db.close()
 
 
 def test_a_failed_block_leaves_nothing(path: Path) -> None:
