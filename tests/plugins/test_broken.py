@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from slipcore.interfaces import PluginLoadError
 from slipcore.plugins import Plugins
+from slipcore.plugins.loading import told
 
 from .conftest import CACHE, Install, only
 
@@ -240,6 +244,35 @@ def test_what_a_plugin_prints_goes_to_stderr(
     install("slip_loud", "print('at import')\n@hookimpl\ndef register_sinks(): print('in a hook')")
     assert only(Plugins(), "slip_loud").status == "loaded"
     assert capsys.readouterr() == ("", "at import\nin a hook\n")
+
+
+def test_what_others_print_meanwhile_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where two threads load at once, and leave in the order in which they came."""
+    steps = [Event() for _ in range(3)]
+
+    def load_first() -> None:
+        with told("loading"):
+            steps[0].set()
+            assert steps[1].wait(30)
+            print("first")
+        steps[2].set()
+
+    def load_second() -> None:
+        assert steps[0].wait(30)
+        with told("loading"):
+            steps[1].set()
+            assert steps[2].wait(30)
+            print("second")
+
+    before = sys.stdout
+    with ThreadPoolExecutor(2) as pool:
+        loads = [pool.submit(load_first), pool.submit(load_second)]
+        assert steps[0].wait(30)
+        print("the program")
+    assert [load.exception() for load in loads] == [None, None]
+    assert sys.stdout is before
+    print("after")
+    assert capsys.readouterr() == ("the program\nafter\n", "first\nsecond\n")
 
 
 def test_one_module_behind_two_entry_points_fails_the_second(
