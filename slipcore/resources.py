@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -114,7 +114,9 @@ class Topic:
         self._key_codec = key_codec
         self._type = type
         self._backend = backend
-        self._bare: tuple[asyncio.AbstractEventLoop, OpenTopic] | None = None
+        self._bare: (
+            tuple[asyncio.AbstractEventLoop, OpenTopic, AsyncGenerator[None, None]] | None
+        ) = None
         self._bare_stream: SourceStream | None = None
         self.app.topics.add(self)
 
@@ -214,6 +216,9 @@ class Topic:
     ) -> None:
         """Send one record and wait until it is durable: `topic(value)` or `topic(key, value)`.
 
+        Outside of a run it opens a client of its own, which is closed by `aclose()`, or at the end
+        of the event loop.
+
         Raises:
             EncodeError: a key or value that its codec can't write.
             SinkError: it did not become durable.
@@ -275,19 +280,29 @@ class Topic:
         loop = asyncio.get_running_loop()
         if self._bare is None or self._bare[0] is not loop:
             opened = self.make()
-            try:
-                await opened.open()
-            except BaseException:
-                await opened.close()
-                raise
-            self._bare = (loop, opened)
-        return self._bare[1]
+            self._bare = (loop, opened, holding := _held(opened))  # who sends meanwhile shares it
+            await anext(holding)
+        opened = self._bare[1]
+        try:
+            await opened.open()
+        except BaseException:
+            await self.aclose()
+            raise
+        return opened
 
     async def aclose(self) -> None:
-        """Let go of what a bare use outside of a run has opened."""
+        """Let go of what a bare use outside of a run has opened; else the end of the loop does."""
         bare, self._bare = self._bare, None
         if bare is not None:
-            await bare[1].close()
+            await bare[2].aclose()
+
+
+async def _held(opened: OpenTopic) -> AsyncGenerator[None, None]:
+    """Holds a topic until it is closed: by `asyncio.run`, as it does with generators, at last."""
+    try:
+        yield
+    finally:
+        await opened.close()
 
 
 class _Registered:

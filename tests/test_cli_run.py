@@ -197,7 +197,7 @@ def test_a_signal_stops_in_order(start_slip: Start, number: signal.Signals, writ
 
 def test_a_second_signal_stops_now(start_slip: Start, write: Write) -> None:
     """While the record in hand is waited for, another signal gives it up: exit code 3."""
-    write("slow.py", Path("waiting.py"))
+    write("slow.py", Path("waiting.py"), replace={"Limits()": "Limits(stop=60.0)"})
     process = start_slip("run", "slow.py", "-q")
     assert read_line(process) == "waiting"
     began = time.monotonic()
@@ -209,7 +209,7 @@ def test_a_second_signal_stops_now(start_slip: Start, write: Write) -> None:
     assert process.returncode == 3
     assert stderr.startswith("Error: Stopped at once with unfinished work")
     assert stderr.count("\n") == 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 STARTING = """
@@ -273,7 +273,7 @@ def test_a_signal_ends_a_start_that_waits(
     began = time.monotonic()
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=DEADLINE)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
     assert (process.returncode, stdout) == (0, let_go)
     assert "Ended in order after " in stderr
     assert "Traceback" not in stderr

@@ -15,10 +15,16 @@ import pytest
 import slipcore
 
 PACKAGE = Path(slipcore.__file__).parent
+ROOT = Path(__file__).parents[1]
 
 
 def modules(folder: str = "") -> list[Path]:
     return sorted((PACKAGE / folder).rglob("*.py"))
+
+
+def length(path: Path) -> int:
+    """In lines."""
+    return len(path.read_text(encoding="utf-8").splitlines())
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -67,7 +73,13 @@ def test_the_built_in_plugin_uses_what_a_strangers_plugin_may_use(path: Path) ->
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_module_reaches_500_lines(path: Path) -> None:
     """One that nears it holds two ideas."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) < 500
+    assert length(path) < 500
+
+
+@pytest.mark.parametrize("folder", ["tests", "plugins", "examples", "benchmarks", "docs"])
+def test_no_module_beside_the_package_reaches_500_lines(folder: str) -> None:
+    """Neither do tests, plugins and what else there is."""
+    assert [path for path in (ROOT / folder).rglob("*.py") if length(path) >= 500] == []
 
 
 @pytest.mark.parametrize(

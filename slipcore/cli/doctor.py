@@ -33,9 +33,9 @@ from slipcore.config import Config
 from slipcore.interfaces import Probed, Probing, Secret, SlipError
 from slipcore.settings import MASK, Setting, mask
 
-RESERVE: Final = 2.0
-"""Seconds of the deadline that are left for imports, half of it at the most: before them a backend
-has to say itself why there is no answer."""
+RESERVE: Final = 5.0
+"""Seconds of the deadline that are kept back, half of it at the most: before them a backend has to
+say itself why there is no answer."""
 
 INDENT: Final = "  "
 
@@ -149,22 +149,23 @@ def _to_ask(app: App, resources: Sequence[Configured]) -> tuple[list[Checked], l
 def _ask_all(asked: Sequence[_Asked], app: App, timeout: float) -> tuple[list[Checked], bool]:
     """All answers within the deadline, and whether every question has come to its end."""
     answers: SimpleQueue[tuple[int, Probed | str | None, float]] = SimpleQueue()
-    began = time.monotonic()
-    waiting = set(range(len(asked)))
+    waiting: set[int] = set()
     found: dict[int, Checked] = {}
     for number, one in enumerate(asked):
         try:
             one.load()  # what can't be loaded could not run either
         except SlipError as error:
             found[number] = _checked(one, _without_secrets(str(error), one.options), 0.0)
-            waiting.discard(number)
-            continue
+        else:
+            waiting.add(number)
 
+    def run(number: int) -> None:
+        answers.put((number, *_ask(asked[number], app, timeout)))
+
+    began = time.monotonic()  # how long the imports took says nothing of the servers
+    for number in waiting:
         # A thread for each, and none that is waited for: a client may block, or never return.
-        def run(number: int = number, one: _Asked = one) -> None:
-            answers.put((number, *_ask(one, app, timeout)))
-
-        Thread(target=run, daemon=True).start()
+        Thread(target=run, args=(number,), daemon=True).start()
     while waiting and (left := began + timeout - time.monotonic()) > 0:
         try:
             number, answer, seconds = answers.get(timeout=left)

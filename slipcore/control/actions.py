@@ -56,11 +56,12 @@ async def serve_requests(attendant: Attendant) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        # Before it is dead: an app that starts would take a dead socket's place, and lose it here.
+        with suppress(FileNotFoundError):
+            path.unlink()
         server.close()
         for writer in list(connected):
             writer.close()
-        with suppress(FileNotFoundError):
-            path.unlink()
 
 
 async def _converse(

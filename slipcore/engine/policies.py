@@ -82,7 +82,8 @@ def retry(
     """Try a record again, waiting twice as long each time.
 
     Nothing overtakes it, whatever came before it is committed meanwhile, and the consumer keeps its
-    membership of the group. A stop, a pause or a rebalance does not wait for it.
+    membership of the group. A stop, a pause or a rebalance does not wait for it; behind a `pipe=`
+    a pause or a rebalance does, since what the pipe holds would be lost with the record.
 
     Args:
         times: tries after the first one; None: as many as it takes.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from typing import Final
+from contextlib import contextmanager
+from threading import Lock, get_ident
+from typing import Any, Final, TextIO, cast
 
 from slipcore.errors import PluginError
 from slipcore.plugins.discovery import CORE, Distribution, EntryPoint
@@ -54,6 +55,41 @@ def load(entry_point: EntryPoint, brought_by: Distribution, version: str) -> obj
             raise PluginError(f"its entry point names {place}, which is not there") from error
 
 
+_LOADING: Final[list[int]] = []
+"""The threads that are loading something; one that loads within a load is there twice."""
+
+_LOCK: Final = Lock()
+
+
+class _Stdout:
+    """Stands for stdout while something is loaded: the threads that load print to stderr."""
+
+    def __init__(self, real: TextIO) -> None:
+        self.real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr if get_ident() in _LOADING else self.real, name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Not redirect_stdout(), which takes the output of all threads, and for ever where two that
+    # load at once leave in the order in which they came.
+    thread = get_ident()
+    with _LOCK:
+        if not _LOADING:
+            sys.stdout = cast("TextIO", _Stdout(sys.stdout))
+        _LOADING.append(thread)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _LOADING.remove(thread)
+            stdout: object = sys.stdout
+            if not _LOADING and isinstance(stdout, _Stdout):  # else others have replaced it since
+                sys.stdout = stdout.real
+
+
 @contextmanager
 def told(doing: str) -> Iterator[None]:
     """Turn what a plugin raises into a PluginError that says what was being done.
@@ -61,7 +97,7 @@ def told(doing: str) -> Iterator[None]:
     What it prints goes to stderr: stdout belongs to whoever runs the program.
     """
     try:
-        with redirect_stdout(sys.stderr):
+        with _quiet():
             yield
     except (PluginError, KeyboardInterrupt):
         raise

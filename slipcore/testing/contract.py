@@ -55,7 +55,7 @@ class Contract:
     """
 
     offers: ClassVar[frozenset[str]] = frozenset()
-    patience: float = 10.0
+    patience: float = 30.0
     silence: float = 0.3
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

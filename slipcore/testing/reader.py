@@ -48,7 +48,7 @@ class Reader:
         self,
         source: ISource,
         *,
-        patience: float = 10.0,
+        patience: float = 30.0,
         positions: Positions | None = None,
         value_of: Callable[[Record], Any] = lambda record: record.value,
     ) -> None:

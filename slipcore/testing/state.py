@@ -10,7 +10,7 @@ from itertools import count
 from typing import Final, TypeAlias
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipcore.interfaces import IStateStore, StateError, StateInUseError
@@ -157,7 +157,8 @@ class StateContract(Contract):
         """Whatever is written, scans and gets see what a sorted dictionary would hold."""
 
         # Made for each store: hypothesis must not mix the examples of several subclasses.
-        @settings(max_examples=50, deadline=None)
+        # How busy the machine is says nothing about a store.
+        @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(_CHANGES, st.none() | _KEYS, st.none() | _KEYS, st.booleans())
         def check(
             changes: list[dict[bytes, bytes | None]],

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import Barrier
 
 import pytest
 
-from slipcore.backends.sqlite.file import SlipFile
+from slipcore.backends.sqlite.file import SlipFile, check_format
 from slipcore.interfaces import StateError, StateFormatError
 
 
@@ -122,7 +120,7 @@ def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
 UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
-from slipcore.backends.sqlite.file import SlipFile
+from slipcore.backends.sqlite.file import SlipFile, check_format
 from slipcore.interfaces import ConnectError
 path = Path(sys.argv[1])
 SlipFile(path).acquire()
@@ -159,38 +157,21 @@ def test_a_read_only_file() -> None:
     )
 
 
-def test_many_processes_create_one_file(path: Path) -> None:
-    """Processes that start together on a new file all get it."""
-    script = (
-        "import sys; from pathlib import Path; from slipcore.backends.sqlite.file import SlipFile\n"
-        "input()\n"
-        "SlipFile(Path(sys.argv[1])).acquire()"
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for _ in range(4)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(b"\n")
-        process.stdin.flush()
-    errors = [process.communicate(timeout=30)[1] for process in processes]
-    assert errors == [b""] * 4
+def test_a_file_that_is_filled_while_it_is_looked_at(path: Path) -> None:
+    """What is seen of it is from one moment, here from before."""
+    path.parent.mkdir()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode = WAL")
 
+    def fill(statement: str) -> None:
+        if "user_version" in statement:
+            db.set_trace_callback(None)
+            opened(path)
 
-def test_many_threads_create_one_file(tmp_path: Path) -> None:
-    """Apps that start together in threads of one process all get the new file, at any moment."""
-    together = Barrier(6)
-
-    def create(path: Path) -> None:
-        together.wait(30)
-        opened(path)
-
-    with ThreadPoolExecutor(6) as pool:
-        for n in range(40):
-            list(pool.map(create, [tmp_path / str(n) / "slip.db"] * 6))
+    db.set_trace_callback(fill)
+    assert check_format(db, path)
+    assert not check_format(db, path)
+    db.close()
 
 
 def test_a_failed_block_leaves_nothing(path: Path) -> None:

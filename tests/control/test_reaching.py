@@ -283,7 +283,7 @@ def test_a_stopped_process_is_given_up_at_the_deadline(
         os.kill(process.pid, signal.SIGCONT)
     assert result.returncode == 3
     assert "does not answer within 0.5 s" in result.stderr
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 15.0
 
 
 def test_a_long_path_has_its_socket_too(

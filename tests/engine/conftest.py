@@ -58,7 +58,7 @@ def run(work: Any) -> Any:
     """Run a coroutine with a deadline, so that what hangs fails."""
 
     async def within_deadline() -> Any:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await work
 
     return asyncio.run(within_deadline())

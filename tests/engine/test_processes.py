@@ -112,11 +112,11 @@ def test_a_signal_stops_in_order_and_repeats_nothing(tmp_path: Path, number: int
     fill(tmp_path, records)
     process = reading(start(tmp_path, records))
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "ended\n", "")
     assert sum(counts(tmp_path).values()) < records
     process = reading(start(tmp_path, records))
-    assert process.communicate(timeout=30)[0] == "ended\n"
+    assert process.communicate(timeout=120)[0] == "ended\n"
     found = outputs(tmp_path, records)
     assert (len(found), set(found.values())) == (records, {1})
 
@@ -126,9 +126,9 @@ def test_state_in_use_by_another_process_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, 10)
     first = reading(start(tmp_path, 1_000))
     second = start(tmp_path, 1_000)
-    _, err = second.communicate(timeout=20)
+    _, err = second.communicate(timeout=120)
     first.terminate()
-    first.communicate(timeout=20)
+    first.communicate(timeout=120)
     assert second.returncode != 0
     assert "counts" in err.splitlines()[-1]
     assert str(first.pid) in err.splitlines()[-1]

@@ -139,7 +139,7 @@ def test_a_signal_while_a_server_is_waited_for(
     began = time.monotonic()
     process.send_signal(number)
     _, stderr = process.communicate(timeout=20)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
     assert process.returncode == 0
     assert re.fullmatch(r"(WARNING slip_.*\n)*Ended in order after .*\n", stderr)
 

@@ -75,7 +75,7 @@ def test_any_bytes_are_read_or_refused(name: str) -> None:
     """Whatever they are, nothing but a DecodeError is raised, and it is one short sentence."""
     codec = codecs()[name]
 
-    @settings(max_examples=150, deadline=2000, database=None)
+    @settings(max_examples=150, deadline=20_000, database=None)  # no bytes are a bomb
     @given(st.binary(max_size=64))
     @example(pickle.dumps({"a": 1}))
     def check(data: bytes) -> None:
@@ -106,7 +106,7 @@ def test_damaged_bytes_are_read_or_refused(name: str, value: Any) -> None:
     whole = codec.encode(value)
     assert codec.decode(whole) == value
 
-    @settings(max_examples=150, deadline=2000, database=None)
+    @settings(max_examples=150, deadline=20_000, database=None)  # no bytes are a bomb
     @given(st.integers(0, len(whole)), st.integers(0, 4), st.binary(max_size=9))
     def check(at: int, lost: int, added: bytes) -> None:
         data = whole[:at] + added + whole[at + lost :]

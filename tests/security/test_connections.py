@@ -62,7 +62,7 @@ def refused(app: App, conf: dict[str, Any], backend: str = "kafka") -> str:
     app.handle(topic)(print)
     with pytest.raises(ConnectError) as raised:
         asyncio.run(app.stream())
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 15.0
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -181,4 +181,4 @@ def test_a_redis_with_a_bad_certificate(
         began = time.monotonic()
         with pytest.raises(ConnectError, match=reason):
             cache_of(tmp_path, settings).get("k")
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 15.0

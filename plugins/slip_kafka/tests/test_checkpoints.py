@@ -165,9 +165,9 @@ def test_a_broker_that_is_not_there(topic: str, tmp_path: Path) -> None:
         began = time.monotonic()
         with pytest.raises(StateError, match="save the checkpoint a to .* not durable"):
             store.save("a", b"2")
-        assert time.monotonic() - began < 6.0
+        assert time.monotonic() - began < 15.0
         assert store.load("a") == b"1"
         began = time.monotonic()
         scope.close()
-        assert time.monotonic() - began < 12.0
+        assert time.monotonic() - began < 30.0
         broker.resume()

@@ -327,9 +327,9 @@ def test_a_broker_that_hangs(
             began = time.monotonic()
             with pytest.raises(ConnectError, match="no answer"):
                 await reader.commit(records[0])
-            assert time.monotonic() - began < 8.0
+            assert time.monotonic() - began < 15.0
             began = time.monotonic()
-        assert time.monotonic() - began < 15.0
+        assert time.monotonic() - began < 30.0
         broker.resume()
         monkeypatch.undo()
         async with Reader(make()) as reader:

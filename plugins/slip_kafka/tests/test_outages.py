@@ -101,7 +101,7 @@ def test_a_broker_that_hangs(broker: Kafka, name: str) -> None:
                 await send(it, *outputs[20:])
                 with pytest.raises(SinkError, match="within 1.5 s .delivery_timeout_ms") as raised:
                     await flushing
-                assert 1.0 < time.monotonic() - began < 6.0
+                assert 1.0 < time.monotonic() - began < 15.0
                 assert raised.value.outputs == tuple(outputs)
             finally:
                 broker.resume()
@@ -125,7 +125,7 @@ def test_a_broker_that_is_not_there_yet(broker: Kafka, name: str) -> None:
         began = time.monotonic()
         with pytest.raises(SinkError, match="not durable: ") as raised:
             await early.flush()
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 15.0
         assert raised.value.outputs == tuple(outputs)
         await early.close()
         patient = Producer(name, KafkaTopicOptions(bootstrap_servers=broker.address), 1)

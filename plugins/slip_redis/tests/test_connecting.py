@@ -110,7 +110,7 @@ def test_a_server_that_does_not_come_is_named(make_topic: MakeTopic, make_store:
         make_store(url, connect_timeout=0.3).attach("a")
     with pytest.raises(SlipError, match=f"can't load the checkpoint c {said}"):
         RedisCheckpointStore("app", RedisCheckpointOptions(url=url, connect_timeout=0.3)).load("c")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.servers("redis")
@@ -132,7 +132,7 @@ def test_a_wrong_password_is_refused_at_once(make_topic: MakeTopic, make_store: 
             assert PASSWORD not in str(refused.value)
             with pytest.raises(ConnectError, match="refuses the user name or the password"):
                 make_store(url).attach("a")
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15
         run(use(make_topic(none, password=Secret("right"))))
 
 
@@ -249,7 +249,7 @@ def test_tls(
         run(use(make_topic(url)))
     with pytest.raises(ConnectError, match=r"certificate is not trusted .* in ssl_ca_certs"):
         make_store(url).attach("a")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def said_at_once(make_topic: MakeTopic, make_store: MakeStore) -> Callable[[str,
             began = time.monotonic()
             with pytest.raises(ConnectError) as refused:
                 use_it()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 15
             assert str(refused.value).endswith(f" on Redis at {address}: {reason}")
 
     return check
@@ -433,7 +433,7 @@ def test_nothing_is_left_behind(redis: Redis, make_topic: MakeTopic, make_store:
     store = make_store(redis.url)
     store.attach("a")
     store.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert threading.active_count() <= before

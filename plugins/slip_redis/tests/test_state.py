@@ -55,7 +55,7 @@ def test_a_killed_owner_is_waited_for(
         process.kill()
     began = time.monotonic()
     store.attach("a")
-    assert 0.3 < time.monotonic() - began < 5
+    assert 0.3 < time.monotonic() - began < 20
     assert f"belongs to process {process.pid} on " in caplog.text
     assert (store.get("a", b"k"), store.positions("reader")) == (b"v", {0: 7})
 
@@ -153,7 +153,7 @@ def test_a_server_that_stays_away(make_store: MakeStore) -> None:
             StateError, match=f"can't read the state a on Redis at {server.address}"
         ):
             store.get("a", b"k")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         store.close()
 
 
@@ -247,7 +247,7 @@ def test_closing_while_the_server_hangs(redis: Redis, proxy: Proxy, make_store: 
         await asyncio.sleep(0.1)
         began = time.monotonic()
         store.close()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
         with pytest.raises(StateError, match="it is not known whether it was written"):
             async with asyncio.timeout(5):
                 await writing

@@ -161,7 +161,7 @@ def test_outputs_that_can_not_be_delivered_come_back(make_topic: MakeTopic) -> N
             began = time.monotonic()
             with pytest.raises(SinkError, match=f"{server.address}: it can't be reached") as failed:
                 await topic.flush()
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15
             assert [o.value for o in failed.value.outputs] == [b"2", b"3", b"4"]
             await asyncio.to_thread(server.start)
             await send(topic, *failed.value.outputs)

@@ -261,7 +261,7 @@ class Place:
     def _refuse_files(self) -> None:
         found = {path.name: path for path in self.path.iterdir()}
         found.pop(f"{MARKER}.new", None)  # where the first mark was interrupted
-        if not found:
+        if not found or MARKER in found:  # who only looks may be overtaken by who makes it
             return
         if "rocksdict-config.json" in found:
             what = "a database of rocksdict"

@@ -1,24 +1,17 @@
-"""Configuration: where a setting comes from, which one wins, and what is said of a wrong one."""
+"""Where a setting comes from, and which one wins."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import dedent
-from traceback import format_exception
-from typing import Annotated, Any, Literal
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipcore.config import Config, Setting, mask, merge, validate
-from slipcore.interfaces import ConfigError, Secret, TopicOptions
+from slipcore.config import Config, Setting, merge
+from slipcore.interfaces import ConfigError
 
-Load = Callable[..., Config]
+from .conftest import Load, refusal
 
 SHOP = """
     [app]
@@ -35,27 +28,6 @@ SHOP = """
     [topics."state/x"]
     partitions = 3
 """
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    """A configuration from the text of slip.toml and variables."""
-
-    def make(text: str | None = None, /, **environ: str) -> Config:
-        if text is not None:
-            (tmp_path / "slip.toml").write_text(dedent(text).lstrip("\n"), encoding="utf-8")
-        return Config.load(cwd=tmp_path, environ=environ)
-
-    return make
-
-
-def refusal(load: Load, text: str | None = None, **environ: str) -> str:
-    with pytest.raises(ConfigError) as info:
-        load(text, **environ)
-    return str(info.value)
-
-
-# --- the file -----------------------------------------------------------------------------
 
 
 def test_settings_know_their_file_and_line(load: Load, tmp_path: Path) -> None:
@@ -202,9 +174,6 @@ def test_a_file_that_is_no_text(load: Load, tmp_path: Path) -> None:
     assert refusal(load) == "slip.toml is not UTF-8 text: save it as UTF-8."
 
 
-# --- the environment ----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("variable", "name"),
     [
@@ -244,8 +213,6 @@ def test_variables_that_are_no_settings(load: Load) -> None:
     )
     assert config.entry("topics", "a") == {}
 
-
-# --- which plugins are used ---------------------------------------------------------------
 
 PLUGINS = '[plugins]\nstrict = true\nallow = ["slip-kafka", "vault"]\ndisable = ["rocks"]\n'
 
@@ -307,9 +274,6 @@ def test_wrong_variables_of_plugins(load: Load) -> None:
         "environment SLIP_PLUGINS__STRICT: plugins are chosen by SLIP_STRICT_PLUGINS, "
         "SLIP_PLUGINS, SLIP_DISABLE_PLUGINS."
     )
-
-
-# --- names that variables can't tell apart ------------------------------------------------
 
 
 def test_two_resources_of_the_file_that_match_one_variable(load: Load) -> None:
@@ -374,9 +338,6 @@ def test_an_empty_name_in_the_environment(load: Load) -> None:
     )
 
 
-# --- precedence ---------------------------------------------------------------------------
-
-
 def test_code_wins_over_environment_over_file(load: Load) -> None:
     """Merged in this order, the last layer wins, setting by setting."""
     config = load(
@@ -400,280 +361,3 @@ def test_merging_is_as_if_written_one_after_another(layers: list[dict[str, int]]
     """For every setting the last layer that has it wins, and the layers stay as they were."""
     made = [{key: Setting(value, str(i)) for key, value in x.items()} for i, x in enumerate(layers)]
     assert merge(*made) == {key: setting for layer in made for key, setting in layer.items()}
-
-
-# --- validation ---------------------------------------------------------------------------
-
-
-class Inner(msgspec.Struct):
-    """A table within the settings."""
-
-    size: int
-
-
-class Options(TopicOptions, kw_only=True, forbid_unknown_fields=True):
-    """Settings of every shape."""
-
-    partitions: int | None = None
-    ratio: float = 1.0
-    fast: bool = False
-    mode: Literal["a", "b"] = "a"
-    password: str | None = None
-    auth_token: Literal["none"] = "none"
-    pin: Secret | None = None
-    directory: Path | None = None
-    servers: list[str] = msgspec.field(default_factory=list)
-    inner: Inner | None = None
-    context: ssl.SSLContext | None = None
-    at_least: Annotated[int, msgspec.Meta(ge=5)] = 5
-    renamed: str = msgspec.field(default="", name="other-name")
-
-
-@dataclass(frozen=True)
-class PlainOptions:
-    """Settings as a dataclass."""
-
-    url: str
-    token: Secret
-    retries: int = 3
-    tags: list[str] = field(default_factory=list)
-
-
-def code(**values: Any) -> dict[str, Setting]:
-    return {key: Setting(value, "code") for key, value in values.items()}
-
-
-def of_file(**values: Any) -> dict[str, Setting]:
-    return {key: Setting(value, "slip.toml:7") for key, value in values.items()}
-
-
-def of_environment(**values: str) -> dict[str, Setting]:
-    return {key: Setting(value, "environment SLIP_X") for key, value in values.items()}
-
-
-def wrong(settings: Mapping[str, Setting], options: type | None = Options) -> str:
-    with pytest.raises(ConfigError) as info:
-        validate(options, settings, "topic 'emoji'")
-    return str(info.value)
-
-
-def test_values_of_the_environment_are_read_as_what_is_expected() -> None:
-    """Text becomes numbers, booleans, paths and secrets; lists and tables are JSON."""
-    options = validate(
-        Options,
-        of_environment(
-            partitions="3",
-            ratio="0.5",
-            fast="true",
-            mode="b",
-            group_id="7",
-            pin="1234",
-            directory="a/b",
-            servers='["x", "y"]',
-            inner='{"size": 3}',
-        ),
-        "topic 'emoji'",
-    )
-    assert options == Options(
-        partitions=3,
-        ratio=0.5,
-        fast=True,
-        mode="b",
-        group_id="7",
-        pin=Secret("1234"),
-        directory=Path("a/b"),
-        servers=["x", "y"],
-        inner=Inner(3),
-    )
-
-
-def test_values_of_file_and_code_are_taken_as_they_are() -> None:
-    """Numbers stay numbers, tables become their type, and objects pass by type."""
-    context = ssl.create_default_context()
-    options = validate(
-        Options,
-        of_file(partitions=3, ratio=2, inner={"size": 3}, directory="a", **{"other-name": "x"})
-        | code(context=context, pin=Secret("1")),
-        "topic 'emoji'",
-    )
-    assert (options.partitions, options.ratio, options.inner) == (3, 2.0, Inner(3))
-    assert (options.directory, options.renamed) == (Path("a"), "x")
-    assert options.context is context
-    assert options.pin == Secret("1")
-
-
-def test_a_dataclass_is_an_options_class_too() -> None:
-    """With its defaults, its secrets and its requirements."""
-    options = validate(
-        PlainOptions, of_file(url="http://x", token="t") | of_environment(retries="5"), "cache 'c'"
-    )
-    assert options == PlainOptions("http://x", Secret("t"), 5, [])
-    assert wrong(of_file(url="http://x"), PlainOptions) == (
-        "topic 'emoji' needs the setting 'token' (str): give it in code, in slip.toml or in the "
-        "environment."
-    )
-
-
-def test_a_backend_without_settings() -> None:
-    """It takes none, and says so."""
-    assert validate(None, {}, "cache 'c'") is None
-    assert wrong(of_file(size=3), None) == (
-        "topic 'emoji' has no setting 'size' (slip.toml:7). It takes none."
-    )
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (
-            of_file(partitons=3),
-            "topic 'emoji' has no setting 'partitons' (slip.toml:7). Did you mean 'partitions'?",
-        ),
-        (
-            of_file(zzz=3),
-            "topic 'emoji' has no setting 'zzz' (slip.toml:7). It takes at_least, auth_token, "
-            "auto_offset_reset, context, directory, fast, group_id, group_instance_id, inner, "
-            "mode, other-name, partitions, password, pin, ratio, servers.",
-        ),
-        (
-            of_file(partitions="3"),
-            "topic 'emoji': 'partitions' is to be int | None, and slip.toml:7 says '3': Expected "
-            "`int | null`, got `str`.",
-        ),
-        (
-            of_environment(partitions="three"),
-            "topic 'emoji': 'partitions' is to be int | None, and environment SLIP_X says 'three': "
-            "Expected `int | null`, got `str`.",
-        ),
-        (
-            of_environment(servers="[x"),
-            "topic 'emoji': 'servers' is to be list[str], and environment SLIP_X says '[x': "
-            "Expected `array`, got `str`.",
-        ),
-        (
-            code(mode="c"),
-            "topic 'emoji': 'mode' is to be 'a' | 'b', and code says 'c': Invalid enum value 'c'.",
-        ),
-        (
-            code(at_least=3),
-            "topic 'emoji': 'at_least' is to be int, and code says 3: Expected `int` >= 5.",
-        ),
-        (
-            code(context=3),
-            "topic 'emoji': 'context' is to be SSLContext | None, and code says 3: Expected "
-            "`SSLContext`, got `int`.",
-        ),
-        (
-            of_file(inner={"size": "x"}),
-            "topic 'emoji': 'inner' is to be Inner | None, and slip.toml:7 says {'size': 'x'}: "
-            "Expected `int`, got `str` - at `$.size`.",
-        ),
-        (
-            of_file(auto_offset_reset="middle"),
-            'topic \'emoji\' is not set right: auto_offset_reset is "earliest" or "latest", not '
-            '"middle" (slip.toml:7).',
-        ),
-    ],
-)
-def test_a_wrong_setting(settings: Mapping[str, Setting], message: str) -> None:
-    """It is named with resource, place and expected type, or with the nearest right name."""
-    assert wrong(settings) == message
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        code(password=["hunter2"]),
-        code(auth_token="hunter2"),
-        of_file(pin=["hunter2"]),
-        code(partitions="redis://:hunter2@host"),
-        of_file(inner={"password": "hunter2", "size": "x"}),
-    ],
-)
-def test_a_wrong_secret_is_not_shown(settings: Mapping[str, Setting]) -> None:
-    """Neither the message of a mistyped secret nor its traceback has the value."""
-    with pytest.raises(ConfigError) as info:
-        validate(Options, settings, "topic 'emoji'")
-    assert "***" in str(info.value)
-    assert "hunter2" not in "".join(format_exception(info.value))
-
-
-# --- masking ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "password",
-        "sasl_plain_password",
-        "SASL.Password",
-        "client_secret",
-        "auth_token",
-        "api_key",
-        "ssl.key.pem",
-        "ssl_keyfile_password",
-        "passphrase",
-        "credentials",
-    ],
-)
-def test_secrets_are_masked_by_name(name: str) -> None:
-    """Passwords, secrets, tokens and keys are three stars."""
-    assert mask(code(**{name: "hunter2"})) == {name: "***"}
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("ssl_keyfile", "client.pem"),
-        ("key_codec", "text"),
-        ("group_id", "shop"),
-        ("partitions", 3),
-        ("password", None),
-    ],
-)
-def test_what_is_no_secret_is_shown(name: str, value: Any) -> None:
-    """Files of keys, codecs of keys, and a password that is not set are no secrets."""
-    assert mask(code(**{name: value})) == {name: value}
-
-
-def test_secrets_are_masked_by_type() -> None:
-    """A `Secret`, and what an options class declares as one, whatever they are called."""
-    assert mask(code(pin=Secret("1234"))) == {"pin": "***"}
-    assert mask(code(pin="1234", partitions=3), Options) == {"pin": "***", "partitions": 3}
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://user:hunter2@host:6379/0", "redis://user:***@host:6379/0"),
-        ("redis://:hunter2@host", "redis://:***@host"),
-        ("redis://:hun@ter/2@host", "redis://:***@host"),
-        ("redis://host:6379/0", "redis://host:6379/0"),
-        ("http://h/?user=u&api_key=hunter2&x=1", "http://h/?user=u&api_key=***&x=1"),
-        ("http://h/?x=1&Password=hunter2", "http://h/?x=1&Password=***"),
-    ],
-)
-def test_passwords_within_urls_are_masked(url: str, shown: str) -> None:
-    """The rest of the address stays readable."""
-    assert mask(code(url=url)) == {"url": shown}
-
-
-def test_masking_goes_into_tables_and_lists() -> None:
-    """Settings within settings are masked alike."""
-    settings = code(
-        options={"password": "x", "size": 1}, servers=["redis://:x@a", "b"], passwords=["x"]
-    )
-    assert mask(settings) == {
-        "options": {"password": "***", "size": 1},
-        "servers": ["redis://:***@a", "b"],
-        "passwords": "***",
-    }
-
-
-@given(
-    st.text(st.characters(exclude_characters="*"), min_size=4).filter(lambda s: s.split() == [s])
-)
-def test_no_password_of_a_url_survives(password: str) -> None:
-    """Whatever it is made of, as long as no white space parts it."""
-    shown = mask(code(url=f"redis://user:{password}@host/0"))["url"]
-    assert shown == "redis://user:***@host/0"
