@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from slipcore import App, Limits, Out, Record, dead_letter, retry, skip
 from slipcore.backends.memory.broker import Broker
 from slipcore.config import Config
+from slipcore.engine.policies import Rule
 from slipcore.engine.sources import SourceStream
 from slipcore.plugins import Plugins
 
@@ -69,6 +70,7 @@ class Program:
         times: how often; failures and pauses are in the last round alone.
         sinks: of each its kind.
         rules: what is done about failures.
+        hides: whether nobody can see at the handler that it keeps state.
     """
 
     kind: str
@@ -76,6 +78,7 @@ class Program:
     times: int
     sinks: tuple[str, ...]
     rules: tuple[str, ...]
+    hides: bool = False
 
     @property
     def records(self) -> list[Record]:
@@ -102,26 +105,35 @@ def programs(
     ),
     failures: tuple[int, ...] = (0, 0, 1, 2, FOREVER),
 ) -> st.SearchStrategy[Program]:
-    values = st.sampled_from(["a", "b", None])
+    results = st.sampled_from([(), ("a",), ("a", "b"), ("a", None, "b")])
+    sinks = st.sampled_from(
+        [
+            (),
+            *(("sync",), ("async",), ("topic",), ("cache",)),
+            *(("async", "sync"), ("topic", "cache")),
+            *(("sync", "async", "topic"), ("async", "cache", "sync")),
+        ]
+    )
     acts = st.builds(
         Act,
         key=st.sampled_from("kl"),
-        results=st.lists(values, max_size=3).map(tuple),
+        results=results,
         counts=st.booleans(),
         failures=st.sampled_from(failures),
         pauses=st.booleans(),
         waits=st.booleans(),
     )
-    stateless = st.builds(Act, key=st.just("k"), results=st.lists(values, max_size=3).map(tuple))
+    stateless = st.builds(Act, key=st.just("k"), results=results)
     return st.builds(
         Program,
         kind=st.sampled_from(kinds),
         acts=st.one_of(
-            *(st.lists(a, min_size=1, max_size=6).map(tuple) for a in (acts, stateless))
+            *(st.lists(a, min_size=2, max_size=5).map(tuple) for a in (acts, stateless))
         ),
-        times=st.sampled_from([1, 1, 30]),
-        sinks=st.lists(st.sampled_from(["sync", "async", "topic", "cache"]), max_size=3).map(tuple),
+        times=st.sampled_from([1, 30, 2]),
+        sinks=sinks,
         rules=st.sampled_from(rules),
+        hides=st.booleans(),
     )
 
 
@@ -162,10 +174,12 @@ class Handling:
 
     def handler(self) -> Callable[[Any], Any]:
         """A function of the program's kind."""
-        steps, handling = self.steps, self.state if self.program.keeps else None
+        steps = self.steps
+        # What a function refers to tells the engine which state it keeps.
+        state = self.state if self.program.keeps and not self.program.hides else None
 
         def function(record: Record) -> Any:
-            assert handling is self.state or handling is None
+            assert state in (None, self.state)
             return _last([result for _, result in steps(record)])
 
         async def coroutine_function(record: Record) -> Any:
@@ -174,20 +188,20 @@ class Handling:
                 if waits:
                     await asyncio.sleep(0)
                 found.append(result)
-            assert handling is self.state or handling is None
+            assert state in (None, self.state)
             return _last(found)
 
         def generator(record: Record) -> Iterator[Any]:
             for _, result in steps(record):
                 yield result
-            assert handling is self.state or handling is None
+            assert state in (None, self.state)
 
         async def async_generator(record: Record) -> AsyncIterator[Any]:
             for waits, result in steps(record):
                 if waits:
                     await asyncio.sleep(0)
                 yield result
-            assert handling is self.state or handling is None
+            assert state in (None, self.state)
 
         made: dict[str, Callable[[Any], Any]] = {
             "function": function,
@@ -331,7 +345,7 @@ async def _by(app: App, program: Program, source: str, batch: bool) -> Outcome:
         for i, (kind, got) in enumerate(zip(program.sinks, sent, strict=True))
     ]
     handler = Handling(program, caches[0] if program.keeps else {}, pause).handler()
-    made = {
+    made: dict[str, Rule] = {
         "retry": retry(2, backoff=0.0005, jitter=0),
         "skip": skip(),
         "dead_letter": dead_letter(app.topic("dead", backend="memory", codec="raw")),

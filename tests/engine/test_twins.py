@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from .programs import FOREVER, Outcome, Program, by_engine, by_hand, programs
+from .programs import FOREVER, KINDS, Outcome, Program, by_engine, by_hand, programs
 
 RANDOM = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -42,20 +42,26 @@ def check(program: Program, engine: Outcome, hand: Outcome) -> None:
             assert mine == theirs
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @RANDOM
 @given(program=programs())
-def test_batches_of_a_topic_are_handled_as_by_a_loop_over_its_records(program: Program) -> None:
+def test_batches_of_a_topic_are_handled_as_by_a_loop_over_its_records(
+    kind: str, program: Program
+) -> None:
     """Outputs, state, dead letters and the committed position: slices, cuts and all."""
+    program = replace(program, kind=kind)
     engine, hand = both(program, "topic")
     check(program, engine, hand)
     assert engine.dead == hand.dead
     assert engine.position == hand.position
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @RANDOM
 @given(program=programs())
-def test_an_iterable_is_handled_as_by_a_loop_over_its_items(program: Program) -> None:
+def test_an_iterable_is_handled_as_by_a_loop_over_its_items(kind: str, program: Program) -> None:
     """With nothing but plain functions in one loop, with state or sinks to flush in another."""
+    program = replace(program, kind=kind)
     engine, hand = both(program, "iterable")
     check(program, engine, hand)
     assert len(engine.dead) == len(hand.dead)
