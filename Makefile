@@ -60,6 +60,7 @@ type: $(STAMP) ## check the types, strictly
 
 bench: $(STAMP) ## measure the engine, and Kafka topic to topic, beside the loops one would write
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python -m benchmarks.kafka
 
 docs: $(STAMP) ## build the documentation into site/, where any warning is an error

@@ -142,6 +142,7 @@ class App:
         on_decode_error: OnError = None,
         on_sink_error: OnError = None,
         timeout: float | None = None,
+        batch: bool = False,
     ) -> Callable[[H], H]:
         """Bind sources and sinks to a function; the function itself is returned unchanged.
 
@@ -156,8 +157,10 @@ class App:
                 []: the error is raised; None: what `[errors]` says.
             on_decode_error: the same when a codec can't read a record.
             on_sink_error: the same when a sink fails; the handler is not run again for it.
-            timeout: seconds that an async handler may take for one record; then it fails with a
+            timeout: seconds that an async handler may take for one call; then it fails with a
                 TimeoutError.
+            batch: the handler is given a list of records, those of one read, and gives a list (or
+                any other iterable) of results, or None; all of it is finished, or fails, as one.
 
         Raises:
             ConfigError: something that is no source, no sink, no pipe or no policy.
@@ -188,7 +191,7 @@ class App:
             check_sinks(boxes, f"{own}, dead_letter", also=(Sink,))
             own = self._unique(own, name)
             self.bindings.append(
-                Binding(own, handler, sources, pipes, sinks, delivery, policies, timeout)
+                Binding(own, handler, sources, pipes, sinks, delivery, policies, timeout, batch)
             )
             return handler
 

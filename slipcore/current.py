@@ -41,6 +41,7 @@ def handle(
     on_decode_error: OnError = None,
     on_sink_error: OnError = None,
     timeout: float | None = None,
+    batch: bool = False,
 ) -> Callable[[H], H]:
     """Bind sources and sinks to a function of the current app; see `App.handle`.
 
@@ -59,6 +60,7 @@ def handle(
         on_decode_error=on_decode_error,
         on_sink_error=on_sink_error,
         timeout=timeout,
+        batch=batch,
     )
 
 

@@ -82,7 +82,8 @@ class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
         reasons: why these guarantees, and what a crash costs.
         weakest: what limits them; None: nothing does.
         policies: what is done about failures, but for stages whose errors are all raised.
-        timeout: seconds that the handler may take for one record; None: any time.
+        timeout: seconds that the handler may take for one call; None: any time.
+        batch: whether the handler takes all records of a read at once.
     """
 
     name: str
@@ -96,6 +97,7 @@ class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
     weakest: WeakestLink | None
     policies: list[PolicyPlan] = []
     timeout: float | None = None
+    batch: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +164,8 @@ def _plan(binding: Binding, policies: Policies) -> BindingPlan:
             else ("what a pipe holds when a crash comes is lost (pipe(f, holds=n) keeps it)")
         )
         reasons.append(f"pipe: {held}")
+    if binding.batch:
+        reasons.append("batch: the records of one read are finished, or come again, as one")
     planned = [_policy(stage, policies.of(stage)) for stage in STAGES if policies.of(stage)]
     reasons.extend(_costs(policies))
     return BindingPlan(
@@ -176,6 +180,7 @@ def _plan(binding: Binding, policies: Policies) -> BindingPlan:
         weakest=_weakest(binding, caches),
         policies=planned,
         timeout=binding.timeout,
+        batch=binding.batch,
     )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slipcore.caching import Cache
+from slipcore.engine.batches import BatchLane
 from slipcore.engine.bindings import Binding, compile_step
 from slipcore.engine.delivery import Lane
 from slipcore.engine.letters import Letterbox
@@ -81,7 +82,9 @@ class Wiring:
         for source in binding.sources:
             stream = self._stream(source)
             piped = isinstance(stream, SourceStream) and bool(binding.pipe)
-            make = partial(PipedLane, pipes=binding.pipe) if piped else Lane
+            make: Callable[..., Lane] = BatchLane if binding.batch else Lane
+            if piped:
+                make = partial(PipedLane, pipes=binding.pipe)
             lane = make(
                 f"{self.app.name}/{binding.name}/{stream.name}",
                 step,

@@ -53,6 +53,48 @@ def test_a_quiet_run_says_nothing(slip: Slip, write: Write) -> None:
     assert slip("run", "shop.py", "-q").stderr == ""
 
 
+LOOP = """
+    import asyncio
+    from slipcore import handle
+
+    async def once():
+        yield type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+    handle(once(), sink=[print])(lambda loop: loop)
+    """
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "loop"),
+    [
+        ([], {}, "uvloop"),
+        (["--loop", "asyncio"], {}, "asyncio"),
+        ([], {"SLIP_LOOP": "asyncio"}, "asyncio"),
+        (["--loop", "uvloop"], {"SLIP_LOOP": "asyncio"}, "uvloop"),
+    ],
+)
+def test_it_runs_in_uvloop_where_that_is_installed(
+    slip: Slip, write: Write, options: list[str], environ: dict[str, str], loop: str
+) -> None:
+    """Unless an option or the environment says otherwise."""
+    write("shop.py", LOOP)
+    result = slip("run", "shop.py", "-q", *options, **environ)
+    assert (result.stdout, result.stderr) == (f"{loop}\n", "")
+
+
+def test_uvloop_that_is_not_installed_is_done_without_unless_it_is_asked_for(
+    slip: Slip, write: Write
+) -> None:
+    """Then nothing is started, and the message says how it is installed."""
+    write("uvloop.py", "raise ImportError('no module of that name')")
+    write("shop.py", LOOP)
+    assert slip("run", "shop.py", "-q").stdout == "asyncio\n"
+    result = slip("run", "shop.py", "--loop", "uvloop")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: --loop uvloop: it can't be imported (no module of that")
+    assert "pip install -e '.[fast]'" in result.stderr
+
+
 def test_a_json_log_is_one_object_a_line(slip: Slip, write: Write) -> None:
     """With --log-json all of stderr is JSON: the plan, warnings, the end."""
     write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,19 @@ def test_shared_source(capsys: Capture) -> None:
         for emoji in "🏆📞🐟":
             app.advance(0.01)
             assert lines(capsys) == [f"first: {emoji}", f"second: {emoji}"]
+
+
+def test_vectorised(capsys: Capture) -> None:
+    """The sums of its lists add up to what the long trips of each cab were."""
+    with AppTest(EXAMPLES / "vectorised.py") as app:
+        app.run()
+        sums: dict[str, float] = {}
+        for line in lines(capsys):
+            cab, kilometres = literal_eval(line)
+            sums[cab] = sums.get(cab, 0.0) + kilometres
+        streams = {stream.name: stream for stream in app.app.streams}
+        assert streams["memory:trips"].lanes[0].handled_records == 1_000
+    assert sums == {"cab 0": 5083.0, "cab 1": 5077.0, "cab 2": 5040.0}
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,13 @@ def slip() -> None:
 @click.option("-q", "--quiet", is_flag=True, help="Show no summary and no progress.")
 @click.option("--log-json", is_flag=True, help="Write all of stderr as one JSON object a line.")
 @click.option("--http", metavar="PORT", help="Serve /live, /ready, /metrics on 127.0.0.1:PORT.")
-def run(target: str, quiet: bool, log_json: bool, http: str | None) -> None:
+@click.option(
+    "--loop",
+    type=click.Choice(["asyncio", "uvloop"]),
+    envvar="SLIP_LOOP",
+    help="The event loop; default: uvloop where it is installed. SLIP_LOOP says the same.",
+)
+def run(target: str, quiet: bool, log_json: bool, http: str | None, loop: str | None) -> None:
     """Run an app until its sources end, a binding fails, or SIGINT or SIGTERM comes.
 
     The first signal stops in order: the record in hand completes, what is on the way becomes
@@ -89,7 +95,7 @@ def run(target: str, quiet: bool, log_json: bool, http: str | None) -> None:
     from slipcore.cli.run import run_target
 
     report = _report(log_json, quiet)
-    sys.exit(run_target(target, report, quiet=quiet, log_json=log_json, http=http))
+    sys.exit(run_target(target, report, quiet=quiet, log_json=log_json, http=http, loop=loop))
 
 
 @slip.command(short_help="Show what an app would run on, without running it.")

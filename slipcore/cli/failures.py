@@ -32,6 +32,7 @@ _OWN: Final = str(Path(slipcore.__file__).parent)
 _FOREIGN: Final = (
     _OWN,
     "<frozen ",
+    "uvloop/",
     str(Path(inspect.__file__).parent),
     str(Path(click.__file__).parent),
     sys.argv[0],

@@ -51,8 +51,10 @@ def _binding(binding: BindingPlan) -> Iterator[str]:
         yield from _entry("failures" if number == 0 else "", f"{policy.stage}: {rules}")
         for letters in policy.letters:
             yield from _entry("", f"  {_described(letters)}")
+    if binding.batch:
+        yield from _entry("batch", "the handler takes the records of a read as one list")
     if binding.timeout is not None:
-        yield from _entry("timeout", f"{binding.timeout:g} s for each record")
+        yield from _entry("timeout", f"{binding.timeout:g} s for each call")
     for number, reason in enumerate(binding.reasons):
         yield from _entry("because" if number == 0 else "", reason)
 

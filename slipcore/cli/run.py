@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from slipcore.app import App
 from slipcore.cli.failures import failed_import, failed_run
 from slipcore.cli.logs import log_as_json, log_as_text
+from slipcore.cli.loops import loop_factory, run
 from slipcore.cli.output import Report
 from slipcore.cli.progress import watched
 from slipcore.cli.target import Target
@@ -19,12 +19,19 @@ INTERRUPTED = 130
 
 
 def run_target(
-    target: str, report: Report, *, quiet: bool, log_json: bool, http: str | None = None
+    target: str,
+    report: Report,
+    *,
+    quiet: bool,
+    log_json: bool,
+    http: str | None = None,
+    loop: str | None = None,
 ) -> int:
     """Run an app and return the exit code.
 
     Args:
         http: where to serve its health and metrics, a port or HOST:PORT; None: nowhere.
+        loop: "asyncio" or "uvloop"; None: uvloop where it is installed.
     """
     if log_json:
         log_as_json()
@@ -35,7 +42,7 @@ def run_target(
         if not log_json:
             log_as_text()
         try:
-            return _run(app, report, progress=not (quiet or log_json), http=http)
+            return _run(app, report, progress=not (quiet or log_json), http=http, loop=loop)
         finally:
             app.close()
     except KeyboardInterrupt:
@@ -64,15 +71,16 @@ def load_target(target: str, report: Report) -> App | int:
         return report.failed(failed_import(error, wanted.place))
 
 
-def _run(app: App, report: Report, *, progress: bool, http: str | None) -> int:
+def _run(app: App, report: Report, *, progress: bool, http: str | None, loop: str | None) -> int:
     streams: list[PausableStream] = []
     began = time.monotonic()
     try:
+        factory = loop_factory(loop)
         report.planned(_planned(app))
         # A run's streams are gone when it has ended; their counts are wanted then.
         app.on_start(lambda: streams.extend(app.streams))
         app.observe(http=http)
-        asyncio.run(_watch(app) if progress else app.stream())
+        run(_watch(app) if progress else app.stream(), factory)
     except Exception as error:
         return report.failed(failed_run(error, app))
     report.ended(time.monotonic() - began, handled(streams))

@@ -21,12 +21,12 @@ from collections.abc import (
 from dataclasses import dataclass, field
 from functools import partial
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from slipcore.engine.context import Context, limited, takes_context
 from slipcore.engine.policies import Policies
 from slipcore.engine.sinks import RunSink, emitter_of, guarded
-from slipcore.interfaces import DONE, ConfigError, ICache, ISink, Out, SinkError
+from slipcore.interfaces import DONE, ConfigError, ICache, ISink, Out, Record, SinkError
 
 Handler: TypeAlias = Callable[..., Any]
 """A function, coroutine function, generator function or async generator function."""
@@ -42,6 +42,10 @@ Waiting: TypeAlias = Awaitable[Any] | None
 
 Emit: TypeAlias = Callable[[Any], Any]
 """Hands one result to the sinks. Its answer is awaited if it can be."""
+
+
+NO_RESULTS: Final = (str, bytes, bytearray, tuple, Mapping, Out, Record)
+"""What can be iterated over, and is one result where a batch handler owes several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,14 @@ class Binding:
     delivery: str = "at-least-once"
     policies: Policies = field(default_factory=Policies)
     timeout: float | None = None
+    batch: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch and self.pipe:
+            raise ConfigError(
+                f"Handler {self.name}: batch=True and pipe= exclude each other, since a pipe gives "
+                "one item at a time; call the pipe's function on the list in the handler."
+            )
 
     @property
     def holds(self) -> int:
@@ -94,19 +106,23 @@ class Step:
         emit: hands a result to all sinks; what it returns is awaited if it can be.
         batch: handles items until one must be awaited (then to be called again) or none is left.
         attended: whether the handler asks for the record in hand.
+        whole: whether an item is a list of records, and its result an iterable of results.
     """
 
     call: Callable[[Any], Any]
     emit: Emit
     batch: Callable[[Iterator[Any]], Waiting]
     attended: bool = False
+    whole: bool = False
 
     def one(self, item: Any) -> Any:
         """Handle one item; what it returns is awaited if it can be."""
         result = self.call(item)
         if result is None:
             return None
-        return finish(result, self.emit) if is_deferred(type(result)) else self.emit(result)
+        if is_deferred(type(result)) and not self.whole:
+            return finish(result, self.emit)
+        return self.emit(result)
 
     @classmethod
     def nothing(cls) -> Step:
@@ -137,6 +153,8 @@ def compile_step(
     if binding.timeout is not None:
         call = limited(call, function, binding.timeout, binding.name)
     attended = any(takes_context(p, function) for p in _parameters(binding.handler))
+    if binding.batch:
+        return _whole_step(call, emit, attended, binding.name)
     if inspect.iscoroutinefunction(function):
         return _async_step(call, emit, attended)
     if inspect.isgeneratorfunction(function):
@@ -349,6 +367,42 @@ def _async_step(call: Callable[[Any], Any], emit: Emit, attended: bool) -> Step:
                 await waiting
 
     return Step(call, emit, run, attended)
+
+
+def _whole_step(call: Callable[[Any], Any], emit: Emit, attended: bool, name: str) -> Step:
+    """For functions of any kind that take a list of records and give several results."""
+
+    def emit_each(results: Any) -> Waiting:
+        kind = type(results)
+        if hasattr(kind, "__await__"):
+            return emit_awaited(results)
+        if kind is AsyncGeneratorType:
+            return _drain(results, emit)
+        if not isinstance(results, Iterable) or isinstance(results, NO_RESULTS):
+            raise TypeError(
+                f"Handler {name} with batch=True returned a {kind.__name__}; it returns a list of "
+                "results, or None: write [result] for one of them."
+            )
+        left = iter(results)
+        for result in left:
+            waiting = emit(result)
+            if waiting is not None and hasattr(waiting, "__await__"):
+                return _resume(waiting, left, emit)
+        return None
+
+    async def emit_awaited(results: Awaitable[Any]) -> None:
+        waiting = None if (answer := await results) is None else emit_each(answer)
+        if waiting is not None:
+            await waiting
+
+    def batch(lists: Iterator[Any]) -> Waiting:
+        for records in lists:
+            results = call(records)
+            if results is not None and (waiting := emit_each(results)) is not None:
+                return waiting
+        return None
+
+    return Step(call, emit_each, batch, attended, whole=True)
 
 
 async def finish(result: Any, emit: Emit) -> None:

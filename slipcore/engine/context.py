@@ -31,9 +31,12 @@ class Context:
 
     @property
     def record(self) -> Any:
-        """The record; what came from a plain iterable is the item itself."""
+        """The record; with `batch=True` the list of them.
+
+        What came from a plain iterable is the item itself.
+        """
         generation = _current()
-        return generation.records[generation.index()]
+        return generation.lane.given(generation)
 
     @property
     def attempt(self) -> int:

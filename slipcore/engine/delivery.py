@@ -168,8 +168,14 @@ class Lane:
         if isinstance(verdict.rule, Retry):
             await self.wait_for_retry(verdict, verdict.rule, item)
             return rest
-        await self.dispose(verdict, item, generation.epoch)
-        return rest[1:]
+        return await self.go_around(verdict, rest, generation.epoch)
+
+    async def go_around(
+        self, verdict: Verdict, records: Sequence[Record], epoch: int
+    ) -> Sequence[Record]:
+        """Dispose of the first record, which failed; what is left."""
+        await self.dispose(verdict, records[0], epoch)
+        return records[1:]
 
     def _verdict(self, error: BaseException, item: Any) -> Verdict | None:
         """What to do about a failure; None: the record was only given back."""
@@ -228,6 +234,10 @@ class Lane:
     def attempt(self, record: Any) -> int:
         """The number of the try that the record in hand is in; 1: the first."""
         return 1 if self.trials is None else self.trials.attempt(record)
+
+    def given(self, generation: Generation) -> Any:
+        """What the handler was given of a generation."""
+        return generation.records[generation.index()]
 
     @property
     def retries(self) -> int:

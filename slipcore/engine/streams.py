@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
 from typing import Any, Final
 
+from slipcore.engine.batches import BatchLane
 from slipcore.engine.bindings import Binding, Step, finish, is_deferred
 from slipcore.engine.delivery import Lane
+from slipcore.engine.gathering import Gathered
 from slipcore.engine.generations import Generation
 from slipcore.engine.state import CURRENT
 from slipcore.utils import Signal
@@ -158,6 +160,9 @@ class IterableStream(PausableStream):
         try:
             if len(self._steps) == 1:
                 lane, step, binding = self._steps[0]
+                if isinstance(lane, BatchLane):
+                    await self._consume_lists(lane, source)
+                    return
                 await self._consume(lane, step, _through(binding, source))
             else:
                 await self._share(source)
@@ -278,7 +283,19 @@ class IterableStream(PausableStream):
             if not await self._may_go_on(lane):
                 return
 
+    async def _consume_lists(self, lane: BatchLane, source: AsyncIterator[Any]) -> None:
+        """What can be had without waiting is a list; what was pulled is not lost at a stop."""
+        async with Gathered(source, lane.gate) as gathered:
+            async for items in gathered:
+                await lane.process(items, 0)
+                if not await self._may_go_on(lane):
+                    await lane.process(gathered.take(), 0)
+                    return
+
     async def _handle(self, lane: Lane, step: Step, item: Any) -> None:
+        if isinstance(lane, BatchLane):  # each item goes to all before the next one is pulled
+            await lane.process((item,), 0)
+            return
         while True:
             generation = lane.begin((item,), 0)
             CURRENT.set(generation)

@@ -36,6 +36,7 @@ class Trials:
         rules: the binding's; the sinks of dead letters are letterboxes.
         original: finds the bytes of a record that was decoded.
         retries, skipped, dead_lettered: how many there were in this run.
+        size: how many records fail together; 1: each by itself.
         sinking: the last error that came from a sink, and how often that was tried; 0: the sink is
             broken, and no rule can take it.
     """
@@ -47,6 +48,7 @@ class Trials:
         self.retries = 0
         self.skipped = 0
         self.dead_lettered = 0
+        self.size = 1
         self.sinking: tuple[BaseException, int] | None = None
         self._failing: Any = None
         self._failures = 0
@@ -57,7 +59,7 @@ class Trials:
 
     def passed(self) -> None:
         """All that failed before is through."""
-        self._failing, self._failures = None, 0
+        self._failing, self._failures, self.size = None, 0, 1
 
     def judge(self, error: BaseException, item: Any, *, final: bool = False) -> Verdict:
         """What to do about an item whose handler, or whose sinks, failed."""
@@ -87,7 +89,7 @@ class Trials:
         logger.warning(
             "%s: %s failed in %s and is tried again in %.3g s (retry %d%s): %s",
             self.binding,
-            named(item),
+            several(item, self.size),
             verdict.stage,
             seconds,
             verdict.failures,
@@ -128,6 +130,15 @@ class Trials:
 def named(item: Any) -> str:
     """What to call an item in a message: never its value."""
     return place(item) if isinstance(item, Record) else "an item"
+
+
+def several(first: Any, size: int) -> str:
+    """What to call so many items that came together."""
+    if size == 1:
+        return named(first)
+    return f"a batch of {size:,}" + (
+        f" from {place(first)} on" if isinstance(first, Record) else ""
+    )
 
 
 def told(error: BaseException) -> str:

@@ -134,20 +134,24 @@ class WatchedStep(Step):
                 if waiting is not None:
                     await waiting
 
-        watched = cls(step.call, step.emit, batch, fuse=fuse)
+        watched = cls(step.call, step.emit, batch, whole=step.whole, fuse=fuse)
         return watched
 
     def one(self, item: Any) -> Awaitable[None] | None:
         self.fuse.check()
         waiting = Step.one(self, item)
         if waiting is not None and hasattr(waiting, "__await__"):
-            return self._rest(waiting)
-        self.fuse.passed()
+            return self._rest(waiting, item)
+        self._passed(item)
         return None
 
-    async def _rest(self, waiting: Awaitable[Any]) -> None:
+    async def _rest(self, waiting: Awaitable[Any], item: Any) -> None:
         await waiting
-        self.fuse.passed()
+        self._passed(item)
+
+    def _passed(self, item: Any) -> None:
+        for _ in item if self.whole else (item,):
+            self.fuse.passed()
 
 
 class WorldTopic(MemoryTopic):
