@@ -10,7 +10,9 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from typing import Any, TypeAlias
 
 import pytest
@@ -23,7 +25,6 @@ from tests.conftest import SLIP
 from tests.servers.kafka import Kafka
 from tests.servers.redis import Redis
 
-Slip: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 Write: TypeAlias = Callable[..., Path]
 
 DEADLINE = 60.0
@@ -61,7 +62,7 @@ KILLED = """
     from slipcore.backends.sqlite.topic import SqliteTopic
     from slipcore.deadletters import claims
 
-    claims.LEASE = 1.0
+    claims.LEASE = 3.0
     sending = SqliteTopic.send
 
 
@@ -98,13 +99,28 @@ STALLED = """
 class Shop:
     """An app whose records fail, in a directory of its own."""
 
-    def __init__(self, slip: Slip, write: Write, directory: Path, backend: str = "") -> None:
-        self.slip = slip
+    def __init__(
+        self, environ: dict[str, str], write: Write, directory: Path, backend: str = ""
+    ) -> None:
+        self.environ = environ
         self.directory = directory
         self.orders, self.dead = unique("orders"), unique("dead")
         self.names = {"ORDERS": self.orders, "DEAD": self.dead}
         write("slip.toml", backend)
         write("shop.py", SHOP, replace=self.names)
+
+    def slip(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run `slip`, as on no terminal, until it ends."""
+        return subprocess.run(
+            [*SLIP, *args],
+            cwd=self.directory,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
 
     def topic(self, name: str) -> Any:
         app = App("checker", config=Config.load(self.directory, {}), plugins=Plugins.from_env({}))
@@ -169,8 +185,8 @@ class Shop:
 
 
 @pytest.fixture
-def shop(slip: Slip, write: Write, tmp_path: Path) -> Shop:
-    return Shop(slip, write, tmp_path)
+def shop(slip_environment: dict[str, str], write: Write, tmp_path: Path) -> Shop:
+    return Shop(slip_environment, write, tmp_path)
 
 
 def test_letters_are_listed_with_all_that_is_known(shop: Shop) -> None:
@@ -322,7 +338,7 @@ def test_what_is_no_record_of_a_topic_is_not_replayed(shop: Shop, write: Write) 
         def fails(item):
             raise KeyError(1)
         """,
-        replace=shop.names,
+        replace={"DEAD": shop.dead},
     )
     assert shop.slip("run", "items.py").returncode == 0
     said = shop.dlq("replay", code=1)
@@ -341,7 +357,7 @@ def test_nothing_is_left_behind_and_nobody_is_moved(shop: Shop) -> None:
 
     def groups() -> list[Any]:
         tables = ("committed", "epochs", "members", "leases")
-        with sqlite3.connect(shop.directory / ".slip" / "slip.db") as db:
+        with closing(sqlite3.connect(shop.directory / ".slip" / "slip.db")) as db:
             return [sorted(db.execute(f"SELECT * FROM {table}").fetchall()) for table in tables]
 
     before = groups()
@@ -375,20 +391,21 @@ def test_kill_9_between_sending_and_marking_repeats_no_more_than_that(
     assert shop.ids() == ["0:0", "0:1", "0:2"]
     deadline = time.monotonic() + DEADLINE
     while (result := shop.slip("dlq", "replay", shop.dead, "shop.py")).returncode != 0:
-        assert "is under way" in result.stderr, result.stderr
+        waits = ("is under way", "took no note")  # the latter where this machine stands still
+        assert any(words in result.stderr for words in waits), result.stderr
         assert time.monotonic() < deadline
     assert shop.ids() == []
     values = [record.value for record in shop.read(shop.orders, 9)[4:]]
     assert values == [b"{\xff", b'"net"', b"{\xff", b'"net"', b'"bad"']
 
 
-def test_one_replay_works_at_a_time(shop: Shop, write: Write, slip_environment: Any) -> None:
+def test_one_replay_works_at_a_time(shop: Shop, write: Write) -> None:
     """Another one is refused as long as the first lasts, and then finds nothing to do."""
     shop.fail()
     write("shop.py", STALLED, SHOP, replace=shop.names)
     command = [*SLIP, "dlq", "replay", shop.dead, "shop.py"]
     first = subprocess.Popen(
-        command, cwd=shop.directory, env=slip_environment, stdin=subprocess.DEVNULL
+        command, cwd=shop.directory, env=shop.environ, stdin=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + DEADLINE
@@ -415,9 +432,9 @@ def test_ten_thousand_letters_are_listed_in_seconds(shop: Shop) -> None:
     told = tuple((f"slip-dlq-{name}", value.encode()) for name, value in headers.items())
     shop.fill(b"", name="there")
     shop.fill(*(b"%d" % number for number in range(10_000)), name=shop.dead, headers=told)
-    began = time.monotonic()
+    before = getrusage(RUSAGE_CHILDREN).ru_utime  # of the processor: others may be at work too
     lines = shop.dlq("list").splitlines()
-    assert time.monotonic() - began < 15
+    assert getrusage(RUSAGE_CHILDREN).ru_utime - before < 5
     assert (len(lines), lines[-1]) == (10_002, "10,000 letters: E 10,000.")
     assert "10,000 letters replayed to there." in shop.dlq("replay")
     values = [record.value for record in shop.read("there", 10_001)[1:]]
@@ -449,18 +466,22 @@ def see_to(shop: Shop) -> None:
     ]
 
 
-def test_letters_on_kafka(kafka: Kafka, slip: Slip, write: Write, tmp_path: Path) -> None:
+def test_letters_on_kafka(
+    kafka: Kafka, slip_environment: dict[str, str], write: Write, tmp_path: Path
+) -> None:
     """The same over two partitions of a broker; nothing is committed for a group of their own."""
-    see_to(Shop(slip, write, tmp_path, on_kafka(kafka)))
+    see_to(Shop(slip_environment, write, tmp_path, on_kafka(kafka)))
 
 
-def test_letters_on_redis(redis: Redis, slip: Slip, write: Write, tmp_path: Path) -> None:
+def test_letters_on_redis(
+    redis: Redis, slip_environment: dict[str, str], write: Write, tmp_path: Path
+) -> None:
     """The same on Redis, which keeps no group of those who looked."""
     from redis import Redis as Client
 
     settings = f'url = "{redis.url}"\npartitions = 2\n'
     config = f'[defaults]\ntopic = "redis"\n[backends.redis]\n{settings}'
-    shop = Shop(slip, write, tmp_path, config)
+    shop = Shop(slip_environment, write, tmp_path, config)
     see_to(shop)
     with Client.from_url(redis.url) as client:
         keys = [key.decode() for key in client.keys(f"{{slip:{shop.dead}}}:group:*")]

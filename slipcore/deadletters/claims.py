@@ -98,6 +98,8 @@ class Claim:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(LEASE / 3)
+            if monotonic() - self._renewed > LEASE:
+                return  # another one may have come and gone while this process was stopped
             await self._note("claimed")
 
     async def _note(self, word: Word) -> None:
