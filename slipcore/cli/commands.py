@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slipcore.cli.dlq import dlq
 from slipcore.cli.new import new
 from slipcore.cli.reaching import pause, resume, status, stop
 
@@ -49,6 +50,11 @@ def slip() -> None:
       slip status shop
       slip pause shop
       slip stop shop
+
+    \b
+    See to the records that could not be handled:
+      slip dlq list orders-dead
+      slip dlq replay orders-dead
 
     \b
     See what there is to choose from:
@@ -247,7 +253,7 @@ def backends(kind: str | None, name: str | None, as_json: bool) -> None:
     sys.exit(list_backends(kind, name, as_json=as_json))
 
 
-for _ready_made in (new, status, pause, resume, stop):
+for _ready_made in (new, status, pause, resume, stop, dlq):
     slip.add_command(_ready_made)
 
 
@@ -348,5 +354,5 @@ def _report(log_json: bool, quiet: bool) -> Report:
     return JsonReport(quiet) if log_json else PlainReport(quiet)
 
 
-for _command in (run, plan, config, doctor):
+for _command in (run, plan, config, doctor, *dlq.commands.values()):
     _command.help = f"{inspect.cleandoc(_command.help or '')}\n\n{TARGET_HELP}"

@@ -167,6 +167,19 @@ class Member:
                 life.end()
         self._file.bells.ring(self.subject)
 
+    def dissolve(self) -> None:
+        """Leave, and delete the group with its positions."""
+        self.leave()
+        with (
+            self._file.translated(SourceError, "delete the consumer group from"),
+            self._file.transaction() as db,
+        ):
+            for table in ("committed", "epochs"):
+                db.execute(
+                    f"DELETE FROM {table} WHERE consumer_group = ? AND topic = ?",
+                    (self._group, self._topic_id),
+                )
+
     def _join(self) -> None:
         try:
             sweep(self._directory)

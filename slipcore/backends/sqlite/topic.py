@@ -269,6 +269,11 @@ class SqliteTopic(ITopic):
 
     # --- the group --------------------------------------------------------------------------
 
+    async def forget_group(self) -> None:
+        """Leave the consumer group and delete it; nobody else may be in it."""
+        if self._member is not None:
+            await in_thread(self._member.dissolve)
+
     async def assignment(self) -> Assignment:
         member = self._member or self._new_member()
         while self._member is member:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from slip_redis.errors import FAILURES
 from slip_redis.ids import id_of
 from slip_redis.layout import Keys
-from slip_redis.scripts import ACCEPT, BEAT, CHANGE, COMMIT, JOIN, LEAVE, PLACE
+from slip_redis.scripts import ACCEPT, BEAT, CHANGE, COMMIT, DISSOLVE, JOIN, LEAVE, PLACE
 from slipcore.interfaces import Assignment, ConnectError, Positions
 
 if TYPE_CHECKING:
@@ -188,6 +188,12 @@ class Member:
         heart, self._heart = self._heart, None
         if heart is not None:
             heart.stop()
+
+    async def dissolve(self) -> None:
+        """Leave, and delete the group with its positions."""
+        self._end_life()
+        streams = [self._keys.stream(partition) for partition in range(self._partitions)]
+        await self._client.run(DISSOLVE, [self._key, *streams], [self.group])
 
     async def _join(self) -> bool:
         """Become a member; False while one that may be dead has this instance id."""

@@ -252,6 +252,21 @@ class RedisTopic(ITopic):
 
     # --- the group --------------------------------------------------------------------------
 
+    async def forget_group(self) -> None:
+        """Leave the consumer group and delete it; nobody else may be in it."""
+        from slip_redis.errors import FAILURES
+
+        client, member, reader = self._client, self._member, self._reader
+        if client is None or member is None or reader is None:
+            return
+        self._member = self._reader = None
+        reader.close()
+        await reader.closed()
+        try:
+            await client.persist(member.dissolve, self._options.socket_timeout)
+        except FAILURES as error:
+            raise self._failed("delete a consumer group of", error) from error
+
     async def assignment(self) -> Assignment:
         from slip_redis.errors import FAILURES
 

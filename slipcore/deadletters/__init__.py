@@ -1,0 +1,1 @@
+"""Dead letters as people see to them: what a topic holds of them, and what became of each."""
