@@ -61,6 +61,7 @@ def main(words: list[str] | None = None) -> int:
     settings = settings_of(arguments)
     print(f"{machine()}\n{command_line()}")
     print(", ".join(f"{package} {number}" for package, number in versions().items()), end="\n\n")
+    before = report.load()
     runs: dict[str, Run] = {}
     failures = []
     try:
@@ -74,16 +75,16 @@ def main(words: list[str] | None = None) -> int:
                 for table in tables:
                     print(report.terminal(table), end="\n\n", flush=True)
                 runs[name] = run_of(tables, peers.versions() if settings.with_peers else None)
+                if arguments.json:  # at once: what comes may fail, and take an hour until then
+                    report.write(arguments.json, runs)
+                if arguments.save:
+                    report.keep({name: runs[name]})
     except KeyboardInterrupt:
         progress("")
         print("Interrupted; what was measured until then stands above.", file=sys.stderr)
         return 130
     if settings.quick:
-        print(report.changes(report.load(), runs))
-    if arguments.json:
-        report.write(arguments.json, runs)
-    if arguments.save:
-        report.keep(runs)
+        print(report.changes(before, runs))
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0

@@ -170,13 +170,13 @@ def alternate(
 
     Args:
         what: is being measured, for the progress.
-        warm_up: begin with a round that does not count.
+        warm_up: begin with a round that does not count, if there are several.
 
     Returns:
         contender -> its turns, or why it took no part.
     """
     taken: dict[str, list[Turn] | str] = {name: [] for name in contenders}
-    for number in range(0 if warm_up else 1, rounds + 1):
+    for number in range(0 if warm_up and rounds > 1 else 1, rounds + 1):
         for name, contender in contenders.items():
             turns = taken[name]
             if isinstance(turns, str):

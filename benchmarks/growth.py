@@ -43,8 +43,8 @@ TOGETHER: Final = 10_000
 
 def run(settings: Settings) -> list[Table]:
     """A table for each thing that grows, and of memory."""
-    rounds, records = settings.turns(3), settings.size(RECORDS, quick=50_000)
-    most = settings.size(STEADY, quick=1_000_000)
+    rounds, records = settings.turns(3, quick=2), settings.size(RECORDS, quick=50_000)
+    most = settings.size(STEADY, quick=300_000)
     counts = [10**n for n in range(4, 8) if 10**n <= most] or [most]
     keys = [n for n in (10, 1000, 100_000, 1_000_000) if n <= most // 10] or [10]
     with ExitStack() as folders:
@@ -216,7 +216,7 @@ def _memory(records: int, rounds: int) -> Table:
             ("slipcore, with state", "state"),
         )
     }
-    taken = alternate(contenders, min(2, rounds), what="growth, memory", warm_up=False)
+    taken = alternate(contenders, min(2, rounds // 2 or 1), what="growth, memory", warm_up=False)
     return compared(
         "growth.memory",
         f"Memory on the way through {records:,} records",

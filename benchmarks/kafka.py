@@ -197,13 +197,19 @@ def _seen(process: Process, watched: topics.Watched) -> dict[str, float]:
 
 def run(settings: Settings) -> list[Table]:
     """A table for each job."""
-    records = settings.size(RECORDS, quick=200_000)
+    records = settings.size(RECORDS, quick=150_000)
     names = [name for name, entrant in ENTRANTS.items() if entrant.takes_part(settings)]
     with broker() as bootstrap:
         inputs = Inputs(bootstrap)
         try:
             return [
-                _table(inputs, job, names, max(10, int(records * job.share)), settings.turns(3))
+                _table(
+                    inputs,
+                    job,
+                    names,
+                    max(10, int(records * job.share)),
+                    settings.turns(3, quick=2),
+                )
                 for job in JOBS
                 if job.quick or not settings.quick
             ]

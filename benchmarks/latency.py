@@ -54,7 +54,7 @@ def run(settings: Settings) -> list[Table]:
         contenders: dict[str, Contender] = {
             name: partial(turn, bootstrap, name, rate, count) for name in names
         }
-        taken = alternate(contenders, settings.turns(3), what="latency", warm_up=False)
+        taken = alternate(contenders, settings.turns(3, quick=2), what="latency", warm_up=False)
     return [
         compared(
             "latency.half",
@@ -71,7 +71,7 @@ def run(settings: Settings) -> list[Table]:
 def half_load(bootstrap: str, settings: Settings) -> float:
     """Records a second: half of the peak rate of the slower one."""
     inputs = kafka.Inputs(bootstrap)
-    records = settings.size(400_000, quick=200_000)
+    records = settings.size(400_000, quick=150_000)
     try:
         rates = []
         for name in NAMES[:2]:

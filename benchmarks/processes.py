@@ -33,6 +33,7 @@ class Process:
         self._log = log
         self.idle = 0
         self._cpu_began = 0.0
+        self._listener: threading.Thread | None = None
 
     @property
     def lives(self) -> bool:
@@ -48,7 +49,8 @@ class Process:
                 if line.strip().isdecimal() and not self.idle:
                     self.idle = int(line)
 
-        threading.Thread(target=listen, daemon=True).start()
+        self._listener = threading.Thread(target=listen, daemon=True)
+        self._listener.start()
 
     def begin(self) -> None:
         """Count its CPU time from here."""
@@ -87,6 +89,10 @@ class Process:
                 self._process.send_signal(number)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(PATIENCE)
+        if self._listener is not None:
+            self._listener.join(PATIENCE)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 @contextlib.contextmanager

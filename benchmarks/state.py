@@ -80,8 +80,8 @@ BY_HAND: Final[dict[str, Callable[[Path], Store]]] = {
 
 def run(settings: Settings) -> list[Table]:
     """A table of each operation on each backend, and of opening."""
-    keys = settings.size(KEYS, quick=20_000)
-    rounds = settings.turns(5)
+    keys = settings.size(KEYS, quick=10_000)
+    rounds = settings.turns(5, quick=3)
     tables = [
         _table(backend, operation, Size(keys, max(1, min(HOT_KEYS, keys // 10))), rounds, url=None)
         for backend in BY_HAND
