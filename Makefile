@@ -7,12 +7,13 @@ BACKEND ?=
 SEEDS ?= 10000
 SEED ?=
 BUGS ?=
+SAVE ?=
 DEMO := $(BIN)/python -m examples.flights
 # Tests mostly wait, and those of one file share what they start.
 SIDE_BY_SIDE := --numprocesses 3 --dist loadfile
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help test test-offline mutate simulate kafka redis demo demo-clean fmt lint type bench docs audit clean
+.PHONY: help test test-offline mutate simulate kafka redis demo demo-clean fmt lint type bench bench-quick bench-full docs audit clean
 .DEFAULT_GOAL := help
 
 help: ## list all of this
@@ -58,10 +59,17 @@ lint: $(STAMP) ## look for mistakes and for what is not formatted
 type: $(STAMP) ## check the types, strictly
 	$(BIN)/mypy
 
-bench: $(STAMP) ## measure the engine, and Kafka topic to topic, beside the loops one would write
-	$(BIN)/python benchmarks/engine.py
-	$(BIN)/python benchmarks/batch.py
-	$(BIN)/python -m benchmarks.kafka
+bench: $(STAMP) ## measure slipcore beside loops by hand and other frameworks; SAVE=1 keeps the figures
+	@$(BIN)/python -m tests.servers fetch
+	@$(BIN)/python -m benchmarks $(if $(SAVE),--save)
+
+bench-quick: $(STAMP) ## the same in a few minutes beside loops by hand alone, and what has changed
+	@$(BIN)/python -m tests.servers fetch
+	@$(BIN)/python -m benchmarks --quick
+
+bench-full: $(STAMP) ## the same with the frameworks that take long: Faust, and Kafka Streams if javac is here
+	@$(BIN)/python -m tests.servers fetch
+	@$(BIN)/python -m benchmarks --full $(if $(SAVE),--save)
 
 docs: $(STAMP) ## build the documentation into site/, where any warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
@@ -71,7 +79,7 @@ audit: $(STAMP) ## ask PyPI for known vulnerabilities of what is installed: 1 so
 	$(BIN)/python -m tests.security.audit
 
 clean: ## remove what was made, the state of the demo too
-	rm -rf $(VENV) .demo .slip site dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench .demo .slip site dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The first Python that is new enough and can make environments, unless PYTHON= names one.
 $(STAMP): requirements-dev.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)

@@ -1,173 +1,344 @@
-"""The engine beside the loop one would write: the same plain handler and sink, in one run.
+"""The engine alone: handlers, sinks and pipes beside the loop one would write.
 
-    python benchmarks/engine.py [--records 200000] [--rounds 7] [--json]
+Records are in memory already and the handlers do next to nothing, so that what is left is what the
+engine costs. Every contender starts and stops within its time.
 
-Every contender takes its turn in every round; a figure is the median over the rounds of the ratio
-to the bare `async for` loop of the same round. What came out is checked by count and checksum.
+    python -m benchmarks.engine [--rounds 7] [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import platform
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
-from functools import lru_cache
-from pathlib import Path
-from statistics import median
+import subprocess
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
+from benchmarks import peers, report
+from benchmarks.common import (
+    ROOT,
+    Contender,
+    Settings,
+    Table,
+    Turn,
+    UnavailableError,
+    WrongOutputError,
+    alternate,
+    compared,
+    own_config,
+    script,
+)
+from benchmarks.contenders.functions import (
+    Tally,
+    double,
+    double_again,
+    double_async,
+    double_batch,
+    each,
+    halves,
+    halves_async,
+    through,
+)
 from slipcore import App, Out, Record
-from slipcore.config import Config
 
-Contender = Callable[["Tally", int], Coroutine[Any, Any, float]]
-"""Handles that many records and returns the seconds it took, start and stop included."""
+BARE: Final = "by hand"
+RECORDS: Final = 200_000
 
-
-class Tally:
-    """What came out: how many, and a checksum."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = 0
-
-    def sink(self, value: int) -> None:
-        self.count += 1
-        self.total += value
+ByHand = Callable[[Any, Tally], Awaitable[None]]
+Bind = Callable[[App, Any, Tally], None]
 
 
-def double(record: Record) -> int:
-    """The handler of every contender."""
-    return record.offset * 2
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One job, done by hand and by an app.
+
+    Attributes:
+        results: how many come of a record.
+        checksum: of all results, in units of the sum of all offsets times two.
+        peers: the frameworks that can do it too.
+    """
+
+    title: str
+    by_hand: ByHand
+    bind: Bind
+    results: int = 1
+    checksum: int = 1
+    peers: tuple[str, ...] = ("slipstream", "bytewax")
+
+    def check(self, who: str, tally: Tally, records: int) -> None:
+        """See that all came out.
+
+        Raises:
+            WrongOutputError: it did not.
+        """
+        right = (self.results * records, self.checksum * records * (records - 1))
+        if (tally.count, tally.total) != right:
+            raise WrongOutputError(f"{who}: {(tally.count, tally.total)} came out, not {right}")
 
 
-@lru_cache(maxsize=1)
-def prepared(n: int) -> list[Record]:
-    return [Record(b"value", None, "numbers", 0, offset) for offset in range(n)]
+# --- by hand ------------------------------------------------------------------------------------
 
 
-async def records_of(prepared: list[Record]) -> AsyncIterator[Record]:
-    for record in prepared:
-        yield record
+async def _sync_0(source: Any, tally: Tally) -> None:
+    handle = tally.handle
+    async for record in source:
+        handle(record)
 
 
-async def bare(tally: Tally, n: int) -> float:
-    source, sink = records_of(prepared(n)), tally.sink
-    began = perf_counter()
+async def _sync_1(source: Any, tally: Tally) -> None:
+    sink = tally.sink
     async for record in source:
         sink(double(record))
-    return perf_counter() - began
 
 
-async def from_iterable(tally: Tally, n: int) -> float:
-    app = App("bench", config=_config())
-    app.handle(records_of(prepared(n)), sink=[tally.sink])(double)
-    began = perf_counter()
-    await app.stream()
-    return perf_counter() - began
+async def _sync_3(source: Any, tally: Tally) -> None:
+    sink = tally.sink
+    async for record in source:
+        result = double(record)
+        sink(result)
+        sink(result)
+        sink(result)
 
 
-async def from_memory_topic(tally: Tally, n: int) -> float:
-    """Records as bytes, as the topic keeps them: what the engine costs, and no codec."""
-    return await _from_topic(tally, n, "raw")
+async def _async(source: Any, tally: Tally) -> None:
+    sink = tally.sink_async
+    async for record in source:
+        await sink(await double_async(record))
 
 
-async def from_memory_topic_as_text(tally: Tally, n: int) -> float:
-    """The same with values decoded as text, which the bare loop does not do."""
-    return await _from_topic(tally, n, "text")
+async def _generator(source: Any, tally: Tally) -> None:
+    sink = tally.sink
+    async for record in source:
+        for result in halves(record):
+            sink(result)
 
 
-async def _from_topic(tally: Tally, n: int, codec: str) -> float:
-    app = App("bench", config=_config())
-    topic = app.topic("numbers", codec=codec, backend="memory")
-    async with topic.make() as filling:
-        for _ in range(n):
-            waiting = filling.send(Out(b"value" if codec == "raw" else "value"))
-            if waiting is not None:
-                await waiting
-        await filling.flush()
-    app.handle(topic, sink=[tally.sink])(double)
-    began = perf_counter()
-    running = asyncio.ensure_future(app.stream())
-    while tally.count < n:
-        await asyncio.sleep(0)
-    app.stop()
-    await running
-    took = perf_counter() - began
-    app.close()
-    return took
+async def _async_generator(source: Any, tally: Tally) -> None:
+    sink = tally.sink
+    async for record in source:
+        async for result in halves_async(record):
+            sink(result)
 
 
-def _config() -> Config:
-    return Config.load(cwd=Path(tempfile.gettempdir()), environ={})
+async def _pipe(source: Any, tally: Tally) -> None:
+    sink = tally.sink
+    async for record in through(source):
+        sink(double(record))
 
 
-CONTENDERS: dict[str, Contender] = {
-    "bare async for": bare,
-    "from an AsyncIterable": from_iterable,
-    "from the memory topic": from_memory_topic,
-    "from the memory topic, decoding text": from_memory_topic_as_text,
+async def _shared(source: Any, tally: Tally) -> None:
+    sink = tally.sink
+    async for record in source:
+        sink(double(record))
+        sink(double_again(record))
+
+
+async def _concurrent(source: Any, tally: Tally) -> None:
+    room = asyncio.Semaphore(100)
+
+    async def one(record: Any) -> None:
+        tally.sink(await double_async(record))
+        room.release()
+
+    async with asyncio.TaskGroup() as tasks:
+        async for record in source:
+            await room.acquire()
+            tasks.create_task(one(record))
+
+
+# --- by an app ----------------------------------------------------------------------------------
+
+
+def _bound(handler: Callable[..., Any], *sinks: str, **options: Any) -> Bind:
+    """One binding; its sinks are methods of the tally."""
+
+    def bind(app: App, source: Any, tally: Tally) -> None:
+        try:
+            decorate = app.handle(source, sink=[getattr(tally, name) for name in sinks], **options)
+        except TypeError as error:
+            raise UnavailableError(str(error)) from error
+        decorate(handler)
+
+    return bind
+
+
+def _bind_tally(app: App, source: Any, tally: Tally) -> None:
+    app.handle(source)(tally.handle)
+
+
+def _bind_twice(app: App, source: Any, tally: Tally) -> None:
+    app.handle(source, sink=[tally.sink])(double)
+    app.handle(source, sink=[tally.sink])(double_again)
+
+
+CASES: Final[dict[str, Case]] = {
+    "sync-0": Case("plain handler, no sink", _sync_0, _bind_tally, peers=("slipstream",)),
+    "sync-1": Case("plain handler, plain sink", _sync_1, _bound(double, "sink")),
+    "sync-3": Case(
+        "plain handler, 3 plain sinks",
+        _sync_3,
+        _bound(double, "sink", "sink", "sink"),
+        results=3,
+        checksum=3,
+    ),
+    "async": Case(
+        "async handler, async sink",
+        _async,
+        _bound(double_async, "sink_async"),
+        peers=("slipstream",),
+    ),
+    "generator": Case(
+        "generator of 2 results, plain sink", _generator, _bound(halves, "sink"), results=2
+    ),
+    "async-generator": Case(
+        "async generator of 2 results, plain sink",
+        _async_generator,
+        _bound(halves_async, "sink"),
+        results=2,
+        peers=("slipstream",),
+    ),
+    "pipe": Case(
+        "a pipe before a plain handler",
+        _pipe,
+        _bound(double, "sink", pipe=[through]),
+        peers=("slipstream",),
+    ),
+    "shared": Case("two bindings on one source", _shared, _bind_twice, results=2, checksum=2),
+    "concurrent": Case(
+        "async handler, 100 records in hand at once",
+        _concurrent,
+        _bound(double_async, "sink", concurrency=100),
+        peers=(),
+    ),
+    "batch": Case(
+        "batch handler; by hand a plain one",
+        _sync_1,
+        _bound(double_batch, "sink", batch=True),
+        peers=("bytewax",),
+    ),
 }
 
 
-def measure(records: int, rounds: int) -> dict[str, list[float]]:
-    """Contender -> nanoseconds per record of each round.
-
-    Raises:
-        AssertionError: a contender lost or changed something.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for round_ in range(rounds + 1):
-        for name, contender in CONTENDERS.items():
-            tally = Tally()
-            seconds = asyncio.run(contender(tally, records))
-            if (tally.count, tally.total) != (records, records * (records - 1)):
-                raise AssertionError(f"{name}: {tally.count} records, checksum {tally.total}")
-            if round_:  # the first warms up
-                taken[name].append(seconds / records * 1e9)
-            print(f"\rround {round_}/{rounds}: {name:<40}", end="", file=sys.stderr)
-    print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
-    return taken
+# --- turns --------------------------------------------------------------------------------------
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--records", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", action="store_true", help="print figures for machines")
-    arguments = parser.parse_args()
-    taken = measure(arguments.records, arguments.rounds)
-    floor = taken["bare async for"]
-    rows = []
-    for name, figures in taken.items():
-        ratios = sorted(mine / bare for mine, bare in zip(figures, floor, strict=True))
-        rows.append(
-            {
-                "contender": name,
-                "ns_per_record": round(median(figures)),
-                "ratio": round(median(ratios), 2),
-                "ratio_min": round(ratios[0], 2),
-                "ratio_max": round(ratios[-1], 2),
-            }
-        )
-    machine = (
-        f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}"
+@lru_cache(maxsize=1)
+def prepared(records: int) -> list[Record]:
+    """The records of all turns."""
+    return [Record(b"value", None, "numbers", 0, offset) for offset in range(records)]
+
+
+def by_hand(case: Case, records: int) -> float:
+    """Nanoseconds per record of the loop."""
+    tally, source = Tally(), each(prepared(records))
+
+    async def run() -> float:
+        began = perf_counter()
+        await case.by_hand(source, tally)
+        return perf_counter() - began
+
+    seconds = asyncio.run(run())
+    case.check(BARE, tally, records)
+    return seconds / records * 1e9
+
+
+def from_iterable(case: Case, records: int) -> float:
+    """Nanoseconds per record of an app that reads an AsyncIterable."""
+    tally, app = Tally(), App("bench", config=own_config())
+
+    async def run() -> float:
+        case.bind(app, each(prepared(records)), tally)
+        began = perf_counter()
+        await app.stream()
+        return perf_counter() - began
+
+    seconds = asyncio.run(run())
+    case.check("slipcore, AsyncIterable", tally, records)
+    return seconds / records * 1e9
+
+
+def from_topic(case: Case, records: int, codec: str = "raw") -> float:
+    """Nanoseconds per record of an app that reads a topic in memory, where records are bytes."""
+    tally, app = Tally(), App("bench", config=own_config())
+
+    async def run() -> float:
+        topic = app.topic("numbers", codec=codec, backend="memory")
+        case.bind(app, topic, tally)
+        value = b"value" if codec == "raw" else "value"
+        async with topic.make() as filling:
+            for _ in range(records):
+                waiting = filling.send(Out(value))
+                if waiting is not None:
+                    await waiting
+            await filling.flush()
+        began = perf_counter()
+        running = asyncio.ensure_future(app.stream())
+        while tally.count < records * case.results and not running.done():
+            await asyncio.sleep(0)
+        app.stop()
+        await running
+        return perf_counter() - began
+
+    try:
+        seconds = asyncio.run(run())
+    finally:
+        app.close()
+    case.check("slipcore, memory topic", tally, records)
+    return seconds / records * 1e9
+
+
+def by_peer(framework: str, name: str, records: int) -> Turn:
+    """Nanoseconds per record of another framework, in a process of its own."""
+    package = {"slipstream": "slipstream", "bytewax": "bytewax"}[framework]
+    interpreter = peers.python(package)
+    module = "benchmarks.contenders.in_memory"
+    done = subprocess.run(
+        [interpreter, "-m", module, framework, name, str(records)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    if arguments.json:
-        print(json.dumps({"machine": machine, "records": arguments.records, "rows": rows}))
-        return
-    print(f"{machine}; {arguments.records} records, {arguments.rounds} rounds; median (range)")
-    print(f"{'':<38} {'ns/record':>9}  beside the bare loop")
-    for row in rows:
-        print(
-            f"{row['contender']:<38} {row['ns_per_record']:>9}  {row['ratio']:.2f} x"
-            f" ({row['ratio_min']:.2f} .. {row['ratio_max']:.2f})"
-        )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise UnavailableError(f"failed: {last[0]}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    tally = Tally()
+    tally.count, tally.total = said["count"], said["total"]
+    fault = ""
+    try:
+        CASES[name].check(framework, tally, records)
+    except WrongOutputError as error:
+        fault = f"wrong output: {error}"
+    return Turn(said["seconds"] / records * 1e9, fault=fault)
+
+
+PEERS: Final = {"slipstream": "slipstream-async", "bytewax": "Bytewax"}
+
+
+def run(settings: Settings) -> list[Table]:
+    """A table for each case."""
+    records = settings.size(RECORDS, quick=100_000)
+    return [_table(name, case, settings, records) for name, case in CASES.items()]
+
+
+def _table(name: str, case: Case, settings: Settings, records: int) -> Table:
+    contenders: dict[str, Contender] = {
+        BARE: partial(by_hand, case, records),
+        "slipcore, AsyncIterable": partial(from_iterable, case, records),
+        "slipcore, memory topic": partial(from_topic, case, records),
+    }
+    if name == "sync-1":
+        contenders["slipcore, memory topic, text"] = partial(from_topic, case, records, "text")
+    if settings.with_peers:
+        for framework in case.peers:
+            contenders[PEERS[framework]] = partial(by_peer, framework, name, records)
+    taken = alternate(contenders, settings.turns(7), what=f"engine, {name}")
+    return compared(f"engine.{name}", case.title, "ns/record", taken, baseline=BARE)
 
 
 if __name__ == "__main__":
-    main()
+    script(__doc__, run, report.terminal)

@@ -1,221 +1,234 @@
-"""From one Kafka topic to another: slipcore beside a bare aiokafka loop, in one run.
+"""From one Kafka topic to another, acknowledged by all replicas: slipcore, bare clients, others.
 
-python -m benchmarks.kafka [--records 1000000] [--rounds 3] [--bootstrap localhost:9092]
+Each contender is a process of its own that reads a topic from its beginning and writes one record
+for each, one contender at a time. The rate is seen from outside: how the output grows from 10 % to
+100 %, looked at every 25 ms. CPU is the contender's in that time. An independent reader checks what
+came out: how many, a checksum, the order per key, the partition of each key.
 
-Each contender is a process of its own that reads the same topic from its beginning and writes all
-of it to a topic of its own, acknowledged by all replicas. The time is that between its first and
-its last record in the output topic, seen from outside; the memory is what it holds at each tenth
-of the way.
+    python -m benchmarks.kafka [--rounds 3] [--quick | --full]
+
+A broker is started for it, unless SLIP_BENCH_KAFKA=host:port names one.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import resource
-import statistics
-import subprocess
+import os
 import sys
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Final
 from uuid import uuid4
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from benchmarks import peers, report, topics
+from benchmarks.common import (
+    Contender,
+    Settings,
+    Table,
+    Turn,
+    UnavailableError,
+    WrongOutputError,
+    alternate,
+    compared,
+    progress,
+    script,
+)
+from benchmarks.processes import Process, running
 
-PARTITIONS = 8
-SIZE = 100
-"""Bytes of a value."""
-
-PAGE = resource.getpagesize()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--bootstrap", help="a broker; default: one is started")
-    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--topics", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.contender:
-        source, sink = arguments.topics
-        run = CONTENDERS[arguments.contender]
-        asyncio.run(run(arguments.bootstrap, source, sink, arguments.records))
-    elif arguments.bootstrap:
-        compare(arguments.bootstrap, arguments.records, arguments.rounds)
-    else:
-        from tests.servers.kafka import Kafka
-
-        with Kafka() as broker:
-            compare(broker.address, arguments.records, arguments.rounds)
+RECORDS: Final = 1_000_000
+VARIABLE: Final = "SLIP_BENCH_KAFKA"
+BASELINE: Final = "aiokafka, batched"
+FIRST: Final = 60.0
+"""Seconds that a contender may take until its first record, or without any new one."""
 
 
-# --- the contenders -----------------------------------------------------------------------------
+def _here() -> Path:
+    return Path(sys.executable)
 
 
-async def bare(bootstrap: str, source: str, sink: str, records: int) -> None:
-    """What one would write with aiokafka alone."""
-    consumer = AIOKafkaConsumer(
-        source,
-        bootstrap_servers=bootstrap,
-        group_id=f"bare-{uuid4().hex}",
-        auto_offset_reset="earliest",
-    )
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
-    await consumer.start()
-    await producer.start()
-    memory = Memory(records)
-    try:
-        last = None
-        count = 0
-        async for message in consumer:
-            last = await producer.send(sink, key=message.key, value=message.value)
-            count += 1
-            memory.look(count)
-            if count == records:
-                break
-        assert last is not None
-        await producer.flush()
-    finally:
-        await consumer.stop()
-        await producer.stop()
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """Who takes part, and how it is started.
+
+    Attributes:
+        module: of `benchmarks.contenders`.
+        python: the interpreter that it runs in.
+        own: of this project, or a loop by hand: its output has to be right.
+        quick: takes part where there is little time.
+        full: takes part only where there is a lot.
+        share: of the records; a slow one gets fewer, and has as long for each.
+    """
+
+    module: str
+    python: Callable[[], Path] = _here
+    own: bool = False
+    quick: bool = False
+    full: bool = False
+    share: float = 1.0
+
+    def takes_part(self, settings: Settings) -> bool:
+        """Whether it does, as much as is measured."""
+        if settings.quick:
+            return self.quick
+        return (settings.peers or self.own) and (settings.full or not self.full)
 
 
-async def slipcore(bootstrap: str, source: str, sink: str, records: int) -> None:
-    """The same as a handler."""
-    from slipcore import App
-    from slipcore.config import Config
-
-    with TemporaryDirectory() as directory:
-        app = App(f"bench-{uuid4().hex}", config=Config(Path(directory)))
-        conf = {"bootstrap_servers": bootstrap}
-        memory = Memory(records)
-        count = 0
-
-        @app.handle(app.topic(source, conf, codec="raw"), sink=[app.topic(sink, conf, codec="raw")])
-        def on(record: Any) -> tuple[Any, Any]:
-            nonlocal count
-            count += 1
-            memory.look(count)
-            if count == records:
-                app.stop()
-            return record.key, record.value
-
-        await app.stream()
-        app.close()
+def _peer(package: str) -> Callable[[], Path]:
+    return partial(peers.python, package)
 
 
-CONTENDERS = {"bare": bare, "slipcore": slipcore}
+ENTRANTS: Final[dict[str, Entrant]] = {
+    BASELINE: Entrant("aiokafka_batched", own=True, quick=True),
+    "slipcore": Entrant("own", own=True, quick=True),
+    "aiokafka, naive": Entrant("aiokafka_naive", own=True, share=0.5),
+    "confluent-kafka": Entrant("confluent", own=True, quick=True),
+    "Bytewax": Entrant("bytewax", _peer("bytewax")),
+    "Quix Streams": Entrant("quix", _peer("quixstreams"), share=0.5),
+    "FastStream, batch": Entrant("faststream", _peer("faststream"), share=0.2),
+    "slipstream-async": Entrant("slipstream", _peer("slipstream"), share=0.02),
+    "Faust": Entrant("faust_app", _peer("faust"), full=True, share=0.05),
+}
 
 
-class Memory:
-    """Prints what the process holds at each tenth of its way."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is done to how many records of which size."""
 
-    def __init__(self, records: int) -> None:
-        self._step = max(1, records // 10)
+    name: str
+    title: str
+    size: int = 120
+    share: float = 1.0
+    quick: bool = True
 
-    def look(self, count: int) -> None:
-        if count % self._step == 0:
-            resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
-            print(resident // 1024, flush=True)
+    @property
+    def table(self) -> str:
+        return f"kafka.{self.name}-{self.size}"
 
 
-# --- the comparison -----------------------------------------------------------------------------
+JOBS: Final = (
+    Job("pass", "pass-through, 120 B"),
+    Job("json", "JSON change, 120 B"),
+    Job("typed", "typed JSON, 120 B", quick=False),
+    Job("avro", "Avro, 120 B", quick=False),
+    Job("count", "keyed count, durable state, 120 B"),
+    Job("pass", "pass-through, 1 KB", size=1024, share=0.3, quick=False),
+    Job("json", "JSON change, 1 KB", size=1024, share=0.3, quick=False),
+)
 
 
-def compare(bootstrap: str, records: int, rounds: int) -> None:
-    source = f"bench-in-{uuid4().hex[:8]}"
-    print(f"filling {source} with {records:,} records of {SIZE} B", file=sys.stderr)
-    asyncio.run(fill(bootstrap, source, records))
-    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    memory: dict[str, list[int]] = {}
-    for number in range(rounds):
-        for name in CONTENDERS:
-            took, memory[name] = contend(bootstrap, name, source, records)
-            seconds[name].append(took)
-            print(f"round {number + 1}: {name} {took:.1f} s", file=sys.stderr)
-    print("\n| contender | records a second | bare / it | resident MiB at 10, 50, 100 % |")
-    print("|---|---|---|---|")
-    for name, times in seconds.items():
-        ratios = [bare / it for bare, it in zip(seconds["bare"], times, strict=True)]
-        held = [memory[name][at] // 1024 for at in (0, 4, 9)]
-        print(
-            f"| {name} | {records / statistics.median(times):,.0f} "
-            f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f}) "
-            f"| {', '.join(map(str, held))} |"
+@contextmanager
+def broker() -> Iterator[str]:
+    """`host:port` of a broker: the one that the environment names, or one of this run."""
+    if given := os.environ.get(VARIABLE):
+        yield given
+        return
+    from tests.servers.kafka import Kafka
+
+    progress("kafka: starting a broker")
+    with Kafka() as server:
+        yield server.address
+
+
+class Inputs:
+    """Topics to read, each filled when it is first asked for."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self._made: dict[tuple[bool, int, int], str] = {}
+
+    def of(self, job: Job, records: int) -> str:
+        """The input of a job of so many records."""
+        avro = job.name == "avro"
+        which = (avro, job.size, records)
+        if which not in self._made:
+            name = f"bench-in-{uuid4().hex[:8]}"
+            value = topics.avro_value if avro else topics.json_value
+            asyncio.run(topics.fill(self.bootstrap, name, records, value, job.size))
+            self._made[which] = name
+        return self._made[which]
+
+    def delete(self) -> None:
+        """Delete them."""
+        if self._made:
+            asyncio.run(topics.delete(self.bootstrap, *self._made.values()))
+            self._made.clear()
+
+
+def turn(inputs: Inputs, name: str, job: Job, records: int) -> Turn:
+    """Let a contender do a job once.
+
+    Raises:
+        WrongOutputError: it is ours, and what it wrote is wrong.
+        UnavailableError: it is somebody else's, and failed.
+    """
+    entrant = ENTRANTS[name]
+    count = max(10, int(records * entrant.share))
+    source, sink = inputs.of(job, count), f"bench-out-{uuid4().hex[:8]}"
+    asyncio.run(topics.create(inputs.bootstrap, sink))
+    command: list[str | Path] = [entrant.python(), "-m", f"benchmarks.contenders.{entrant.module}"]
+    with running(command, job.name, inputs.bootstrap, source, sink) as process:
+        watched = topics.Watched(count, at_tenth=process.begin)
+        watching = topics.watch(
+            inputs.bootstrap, sink, watched, lambda: process.lives, patience=FIRST
         )
+        if not asyncio.run(watching):
+            held = watched.last[1] if watched.last else 0
+            reason = f"stopped at {held:,} of {count:,} records: {process.last_words()}"
+            raise WrongOutputError(f"{name}: {reason}") if entrant.own else UnavailableError(reason)
+        seen = _seen(process, watched)
+    fault = topics.check(inputs.bootstrap, sink, job.name, count)
+    asyncio.run(topics.delete(inputs.bootstrap, sink))
+    if fault and entrant.own:
+        raise WrongOutputError(f"{name}, {job.title}: {fault}")
+    return Turn(watched.rate / 1000, seen, fault)
 
 
-def contend(bootstrap: str, name: str, source: str, records: int) -> tuple[float, list[int]]:
-    """How long a contender took, and the KiB that it held at each tenth of its way."""
-    sink = f"bench-out-{name}-{uuid4().hex[:8]}"
-    asyncio.run(create(bootstrap, sink))
-    process = subprocess.Popen(
-        [
-            *(sys.executable, __file__, "--contender", name, "--bootstrap", bootstrap),
-            *("--topics", source, sink, "--records", str(records)),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    took = asyncio.run(watch(bootstrap, sink, records, process))
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, f"{name} failed"
-    return took, [int(line) for line in out.split()]
+def _seen(process: Process, watched: topics.Watched) -> dict[str, float]:
+    peak = process.peak()
+    return {
+        "CPU s per 100,000": process.cpu_seconds() / watched.seen * 100_000,
+        "peak MB": peak / 2**20,
+        "MB over idle": (peak - process.idle) / 2**20,
+    }
 
 
-async def create(bootstrap: str, topic: str) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
-    finally:
-        await admin.close()
-
-
-async def fill(bootstrap: str, topic: str, records: int) -> None:
-    await create(bootstrap, topic)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", max_batch_size=1 << 18)
-    await producer.start()
-    try:
-        sent = []
-        for partition in range(PARTITIONS):
-            batch = producer.create_batch()
-            for n in range(partition, records, PARTITIONS):
-                key, value = b"%d" % n, (b"%d " % n).ljust(SIZE, b"x")
-                while batch.append(key=key, value=value, timestamp=None) is None:
-                    sent.append(await producer.send_batch(batch, topic, partition=partition))
-                    batch = producer.create_batch()
-            sent.append(await producer.send_batch(batch, topic, partition=partition))
-        await asyncio.gather(*sent)
-    finally:
-        await producer.stop()
+def run(settings: Settings) -> list[Table]:
+    """A table for each job."""
+    records = settings.size(RECORDS, quick=150_000)
+    names = [name for name, entrant in ENTRANTS.items() if entrant.takes_part(settings)]
+    with broker() as bootstrap:
+        inputs = Inputs(bootstrap)
+        try:
+            return [
+                _table(
+                    inputs,
+                    job,
+                    names,
+                    max(10, int(records * job.share)),
+                    settings.turns(3, quick=2),
+                )
+                for job in JOBS
+                if job.quick or not settings.quick
+            ]
+        finally:
+            progress("")
+            inputs.delete()
 
 
-async def watch(bootstrap: str, topic: str, records: int, process: subprocess.Popen[str]) -> float:
-    """Seconds between the first record in a topic and the last."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await consumer.start()
-    partitions = [TopicPartition(topic, p) for p in range(PARTITIONS)]
-    began = None
-    try:
-        while True:
-            there = sum((await consumer.end_offsets(partitions)).values())
-            if there and began is None:
-                began = time.perf_counter()
-            if there >= records:
-                assert there == records, f"{there - records} too many"
-                assert began is not None
-                return time.perf_counter() - began
-            assert process.poll() in (None, 0), "the contender failed"
-            await asyncio.sleep(0.05)
-    finally:
-        await consumer.stop()
+def _table(inputs: Inputs, job: Job, names: list[str], records: int, rounds: int) -> Table:
+    contenders: dict[str, Contender] = {
+        name: partial(turn, inputs, name, job, records) for name in names
+    }
+    what = f"kafka, {job.title}"
+    taken = alternate(contenders, rounds, what=what, warm_up=False)
+    remark = f"{records:,} records; slower contenders got fewer." if len(names) > 3 else ""
+    title = f"Kafka to Kafka: {job.title}"
+    unit = "1,000 records/s"
+    return compared(job.table, title, unit, taken, baseline=BASELINE, better="more", remark=remark)
 
 
 if __name__ == "__main__":
-    main()
+    script(__doc__, run, report.terminal)
