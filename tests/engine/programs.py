@@ -301,7 +301,8 @@ async def results_of(handler: Callable[[Any], Any], record: Record) -> AsyncIter
 
 
 @lru_cache(maxsize=1)
-def _config() -> tuple[Config, Plugins]:
+def surroundings() -> tuple[Config, Plugins]:
+    """A configuration that says nothing, and what is installed: looked for once."""
     config = Config(Path())
     return config, Plugins.of(config)
 
@@ -313,7 +314,7 @@ async def by_engine(program: Program, *, source: str, batch: bool = False) -> Ou
         source: "topic" or "iterable".
         batch: whether the handler takes lists.
     """
-    config, plugins = _config()
+    config, plugins = surroundings()
     app = App("twins", config=config, plugins=plugins, limits=Limits(commit=60, stop=5, close=5))
     try:
         return await _by(app, program, source, batch)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from slipcore import App, Context, Out, Record, dead_letter, pipe, retry, skip
+from slipcore.cli.plan import plan_text
 from slipcore.interfaces import ConfigError, SinkError
 from slipcore.testing import AppTest
 
@@ -485,3 +486,6 @@ def test_the_plan_says_that_it_takes_lists(app: App) -> None:
     (binding,) = app.plan().bindings
     assert binding.batch
     assert "batch: the records of one read are finished, or come again, as one" in binding.reasons
+    assert "\n  batch     the handler takes the records of a read as one list\n" in plan_text(
+        app.plan()
+    )
