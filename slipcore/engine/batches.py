@@ -42,8 +42,8 @@ class BatchLane(Lane):
             generation.cut()
         else:
             records = list(generation.items)
-        waiting = self.step.one(records)
-        if waiting is not None and hasattr(waiting, "__await__"):
+        waiting = self.step.batch(iter((records,)))
+        if waiting is not None:
             await waiting
 
     async def failed(

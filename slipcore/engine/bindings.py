@@ -405,9 +405,12 @@ def _whole_step(call: Callable[[Any], Any], emit: Emit, attended: bool, name: st
         if waiting is not None:
             await waiting
 
-    def batch(items: Iterator[Any]) -> Waiting:
-        results = call(list(items))
-        return None if results is None else emit_each(results)
+    def batch(lists: Iterator[Any]) -> Waiting:
+        for records in lists:
+            results = call(records)
+            if results is not None and (waiting := emit_each(results)) is not None:
+                return waiting
+        return None
 
     return Step(call, emit_each, batch, attended, whole=True)
 

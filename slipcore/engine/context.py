@@ -31,8 +31,9 @@ class Context:
 
     @property
     def record(self) -> Any:
-        """The record; with `batch=True` the list of them. What came from a plain iterable is the
-        item itself.
+        """The record; with `batch=True` the list of them.
+
+        What came from a plain iterable is the item itself.
         """
         generation = _current()
         return generation.lane.given(generation)

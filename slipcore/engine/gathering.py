@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextvars import copy_context
 from typing import Any, Final, Self
-
-from slipcore.engine.state import CURRENT
 
 MAX_GATHERED: Final = 1_000
 """Items of an iterable that never waits in one list."""
@@ -29,13 +26,11 @@ class Gathered:
         self._gate = gate
         self._items: list[Any] = []
         self._arrived = asyncio.Event()
-        self._wanted = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._is_wanted = False
 
     async def __aenter__(self) -> Self:
-        context = copy_context()
-        context.run(CURRENT.set, None)  # what the source writes belongs to no record
-        loop = asyncio.get_running_loop()
-        self._pulling = loop.create_task(self._pull(), context=context)
+        self._pulling = asyncio.ensure_future(self._pull())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -46,31 +41,40 @@ class Gathered:
         return self
 
     async def __anext__(self) -> list[Any]:
-        self._wanted.set()
+        self._is_wanted = True
+        self._asked.set()
         while not self._items and not self._pulling.done():
             self._arrived.clear()
             await self._arrived.wait()
         if not self._items:
             self._pulling.result()
             raise StopAsyncIteration
-        self._wanted.clear()
+        self._is_wanted = False
         return self.take()
 
     def take(self) -> list[Any]:
         """What is there now, if anything."""
-        items, self._items = self._items, []
+        items = self._items.copy()
+        self._items.clear()
         return items
 
     async def _pull(self) -> None:
+        items, is_open = self._items, self._gate.is_set
         try:
-            await self._wanted.wait()
+            await self._wait()
             async for item in self._source:
-                self._items.append(item)
-                if len(self._items) == 1:
+                items.append(item)
+                if len(items) == 1:
                     self._arrived.set()
-                elif len(self._items) == MAX_GATHERED:
-                    self._wanted.clear()
-                while not (self._wanted.is_set() and self._gate.is_set()):
-                    await (self._gate if self._wanted.is_set() else self._wanted).wait()
+                elif len(items) == MAX_GATHERED:
+                    self._is_wanted = False
+                if not (self._is_wanted and is_open()):
+                    await self._wait()
         finally:
             self._arrived.set()
+
+    async def _wait(self) -> None:
+        """Wait until another item is wanted, and may be pulled."""
+        while not (self._is_wanted and self._gate.is_set()):
+            self._asked.clear()
+            await (self._gate if self._is_wanted else self._asked).wait()

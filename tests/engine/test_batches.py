@@ -203,6 +203,24 @@ def test_a_list_is_tried_again_as_it_was(app: App, caplog: pytest.LogCaptureFixt
     assert "handler: a batch of 3 from in[0]@0 on failed in handling and is tried" in caplog.text
 
 
+def test_a_record_that_is_handled_by_itself_has_all_its_tries(app: App) -> None:
+    """Those that its list had do not count."""
+    given: list[str] = []
+
+    @app.handle(app.topic("in"), batch=True, on_error=[retry(1), skip()])
+    def handler(records: list[Record]) -> None:
+        given.append("".join(record.value for record in records))
+        if "x" in given[-1]:
+            raise Boom
+
+    with AppTest(app) as test:
+        for value in "xa":
+            test.send("in", value)
+        test.run()
+        test.advance(5)
+    assert given == ["xa", "xa", "x", "x", "a"]
+
+
 def test_only_the_record_that_fails_by_itself_is_skipped(
     app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -434,7 +452,8 @@ def test_nothing_is_pulled_in_a_pause(app: App) -> None:
         for i in range(5):
             pulled.append(i)
             yield i
-            await asyncio.sleep(0)
+            if i == 0:
+                await asyncio.sleep(0)
 
     numbers = source()
     app.handle(numbers, batch=True)(lambda items: app.pause(numbers) if 0 in items else None)

@@ -172,20 +172,19 @@ def test_outputs_are_encoded_and_placed_one_as_the_other(outputs: list[Out]) -> 
 
 KEPT = st.one_of(
     *(st.integers(0, 2), st.just(True), st.just(1.0), st.just("1"), st.just(b"1"), st.none()),
-    *(st.just([1]), st.just((1,)), st.just({"a": [1]})),
+    *(st.just([1]), st.just([2]), st.just((1,))),
 )
 CHANGES = st.one_of(
-    st.tuples(st.just("put"), st.sampled_from("abcd"), KEPT),
-    st.tuples(st.just("delete"), st.sampled_from("abcd"), st.none()),
-    st.tuples(st.just("read"), st.sampled_from("abcd"), st.none()),
-    st.tuples(st.just("spoil"), st.sampled_from("abcd"), st.none()),
+    st.tuples(st.just("put"), st.sampled_from("abc"), KEPT),
+    st.tuples(st.sampled_from(["delete", "read", "spoil"]), st.sampled_from("abc"), st.none()),
 )
 BLOCKS = st.lists(
     st.tuples(
         st.sampled_from(["plain", "transaction", "transaction that fails", "async"]),
-        st.lists(CHANGES, max_size=4),
+        st.lists(CHANGES, min_size=2, max_size=6),
     ),
-    max_size=8,
+    min_size=2,
+    max_size=6,
 )
 
 
@@ -241,7 +240,7 @@ def test_a_cache_gives_what_reading_and_decoding_each_time_gives(blocks: list[An
                     await apply(kind == "async", change)
                 continue
             try:
-                async with cache.transaction("a", "b", "c", "d"):
+                async with cache.transaction("a", "b", "c"):
                     for change in changes:
                         await apply(False, change)
                     if kind == "transaction that fails":
