@@ -31,6 +31,7 @@ import polars as pl
 
 from slipcore import App, Out, Record
 from slipcore.config import Config
+from slipcore.plugins import Plugins
 
 CABS = 50
 LONG = 50.0
@@ -64,6 +65,13 @@ def prepared(n: int) -> list[bytes]:
         PACKED.pack(i % CABS, *(place + chance.random() for place in (52, 4, 52, 4)))
         for i in range(n)
     ]
+
+
+@lru_cache(maxsize=1)
+def surroundings() -> tuple[Config, Plugins]:
+    """What is installed is looked for once, as by an app that runs for long."""
+    config = Config.load(cwd=Path(tempfile.gettempdir()), environ={})
+    return config, Plugins.of(config)
 
 
 # --- the job ------------------------------------------------------------------------------
@@ -125,7 +133,8 @@ def from_topic(handler: Callable[[Any], Any], *, batch: bool) -> Contender:
     """A handler of a topic in memory that holds all the trips."""
 
     async def contender(tally: Tally, n: int) -> float:
-        app = App("bench", config=Config.load(cwd=Path(tempfile.gettempdir()), environ={}))
+        config, plugins = surroundings()
+        app = App("bench", config=config, plugins=plugins)
         topic = app.topic("trips", codec="raw", backend="memory")
         async with topic.make() as filling:
             for value in prepared(n):
