@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from benchmarks import peers, report, topics
+from benchmarks import peers, report, streams, topics
 from benchmarks.common import (
     Contender,
     Settings,
@@ -56,6 +56,8 @@ class Entrant:
     Attributes:
         module: of `benchmarks.contenders`.
         python: the interpreter that it runs in.
+        command: what runs it, where that is no module.
+        jobs: that it can do; (): all.
         own: of this project, or a loop by hand: its output has to be right.
         quick: takes part where there is little time.
         full: takes part only where there is a lot.
@@ -64,10 +66,22 @@ class Entrant:
 
     module: str
     python: Callable[[], Path] = _here
+    command: Callable[[], Sequence[str | Path]] | None = None
+    jobs: tuple[str, ...] = ()
     own: bool = False
     quick: bool = False
     full: bool = False
     share: float = 1.0
+
+    def words(self) -> Sequence[str | Path]:
+        """What starts it, without its arguments.
+
+        Raises:
+            UnavailableError: it could not be installed.
+        """
+        if self.command is not None:
+            return self.command()
+        return [self.python(), "-m", f"benchmarks.contenders.{self.module}"]
 
     def takes_part(self, settings: Settings) -> bool:
         """Whether it does, as much as is measured."""
@@ -90,6 +104,9 @@ ENTRANTS: Final[dict[str, Entrant]] = {
     "FastStream, batch": Entrant("faststream", _peer("faststream"), share=0.2),
     "slipstream-async": Entrant("slipstream", _peer("slipstream"), share=0.02),
     "Faust": Entrant("faust_app", _peer("faust"), full=True, share=0.05),
+    "Kafka Streams": Entrant(
+        "Streams.java", command=streams.command, jobs=("pass", "json", "count"), full=True
+    ),
 }
 
 
@@ -165,10 +182,12 @@ def turn(inputs: Inputs, name: str, job: Job, records: int) -> Turn:
         UnavailableError: it is somebody else's, and failed.
     """
     entrant = ENTRANTS[name]
+    if entrant.jobs and job.name not in entrant.jobs:
+        raise UnavailableError("it is not written for this")
+    command = entrant.words()
     count = max(10, int(records * entrant.share))
     source, sink = inputs.of(job, count), f"bench-out-{uuid4().hex[:8]}"
     asyncio.run(topics.create(inputs.bootstrap, sink))
-    command: list[str | Path] = [entrant.python(), "-m", f"benchmarks.contenders.{entrant.module}"]
     with running(command, job.name, inputs.bootstrap, source, sink) as process:
         watched = topics.Watched(count, at_tenth=process.begin)
         watching = topics.watch(
@@ -188,11 +207,11 @@ def turn(inputs: Inputs, name: str, job: Job, records: int) -> Turn:
 
 def _seen(process: Process, watched: topics.Watched) -> dict[str, float]:
     peak = process.peak()
-    return {
-        "CPU s per 100,000": process.cpu_seconds() / watched.seen * 100_000,
+    seen = {
+        "CPU s per 100,000": process.cpu_seconds() / max(1, watched.seen) * 100_000,
         "peak MB": peak / 2**20,
-        "MB over idle": (peak - process.idle) / 2**20,
     }
+    return seen | ({"MB over idle": (peak - process.idle) / 2**20} if process.idle else {})
 
 
 def run(settings: Settings) -> list[Table]:

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -92,9 +91,8 @@ def turn(bootstrap: str, name: str, rate: float, count: int) -> Turn:
     source, sink = (f"bench-{end}-{uuid4().hex[:8]}" for end in ("in", "out"))
     for topic in (source, sink):
         asyncio.run(topics.create(bootstrap, topic))
-    command: list[str | Path] = [entrant.python(), "-m", f"benchmarks.contenders.{entrant.module}"]
     try:
-        with running(command, "pass", bootstrap, source, sink) as process:
+        with running(entrant.words(), "pass", bootstrap, source, sink) as process:
             reader = Reader(bootstrap, sink)
             _send(bootstrap, source, 1, 100.0)  # it has joined its group when this is through
             reader.read(1, kafka.FIRST)

@@ -66,7 +66,7 @@ def _table(table: Table, rows: Sequence[Row], top: int) -> Iterator[str]:
     hint = f"{more}, logarithmic" if logarithmic else more
     yield f'<text class="title" x="0" y="{top + 18}">{escape(table.title)} ({escape(hint)})</text>'
     top += TITLE - GAP
-    bottom = top + len(rows) * (BAR + GAP)
+    first = top
     for row in rows:
         middle = top + BAR / 2
         own = "own" if "slipcore" in row.contender else "bar"
@@ -84,4 +84,4 @@ def _table(table: Table, rows: Sequence[Row], top: int) -> Iterator[str]:
             f"{row.ratio:.2f}</text>"
         )
         top += BAR + GAP
-    yield f'<line class="one" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{bottom - GAP}" y2="{top}"/>'
+    yield f'<line class="one" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{first}" y2="{top - GAP}"/>'
