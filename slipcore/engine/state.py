@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, cast
 
 from slipcore.interfaces import IStateStore, Positions
@@ -74,18 +75,18 @@ class Space:
 
     def _stage(self, generation: Generation, key: bytes, value: bytes | None) -> None:
         before = self.pending.get(key)
-        if before is not None and before[1].lane is not generation.lane:
-            before[1].entangled.add(generation)
-            generation.entangled.add(before[1])
         writes = generation.writes.get(self)
         if writes is None:
-            writes = generation.writes[self] = {}
-            generation.lane.uses(self.store)
-        stamp = generation.stamps.get((self, key), 0)
+            writes = generation.begin_writes(self)
+        if before is not None and _may_land_later(before[1], generation):
+            before[1].entangled.add(generation)
+            generation.entangled.add(before[1])
+        former = generation.stamps.get((self, key), 0)
         own = writes.get(key, _MISSING)
-        generation.log.append((self, key, before, own, generation.index(), stamp))
+        stamp = next(_STAMPS)
+        generation.log.append((self, key, before, own, generation.index(), former, stamp))
         writes[key] = value
-        generation.stamps[self, key] = next(_STAMPS)
+        generation.stamps[self, key] = stamp
         self.pending[key] = (value, generation)
         if before is None and self._order is not None:
             insort(self._order, key)
@@ -180,6 +181,11 @@ class Space:
             limit = _PAGE
 
 
+def _may_land_later(built_on: Generation, generation: Generation) -> bool:
+    """Whether nothing else keeps what a generation builds on from landing behind it."""
+    return built_on.lane is not generation.lane or built_on.number > generation.number
+
+
 def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
     """Take back what the records from `index` on wrote, last write first.
 
@@ -195,7 +201,7 @@ def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
     log = generation.log
     built_on: set[Generation] = set()
     while len(log) > mark and log[-1][4] >= index:
-        space, key, before, own, _, stamp = log.pop()
+        space, key, before, own, _, stamp, _ = log.pop()
         writes = generation.writes[space]
         if own is _MISSING:
             writes.pop(key, None)
@@ -210,6 +216,19 @@ def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
             continue
         space.take_back(key, before)
     return built_on
+
+
+def undo_all(generations: Iterable[Generation]) -> set[Generation]:
+    """Take back all that several generations wrote, of all their writes the last one first.
+
+    Returns:
+        the others that wrote over what was taken back, and may have built on it.
+    """
+    written = [(entry[6], g) for g in generations for entry in g.log]
+    built_on: set[Generation] = set()
+    for _, generation in sorted(written, key=itemgetter(0), reverse=True):
+        built_on |= undo(generation, -1, len(generation.log) - 1)
+    return built_on.difference(g for _, g in written)
 
 
 class StateWriter:
