@@ -131,11 +131,11 @@ class Line:
         except TypeError:  # a list or a dictionary, as a codec may give it
             flight.key = key = repr(key)
             is_live = key in self._keys
-        if not is_live:
+        if is_live:
+            self._queue(flight)
+        else:
             self._keys[key] = None
             self.ready.append(flight)
-            return flight
-        self._queue(flight)
         return flight
 
     def _queue(self, flight: Flight) -> None:
@@ -169,12 +169,11 @@ class Line:
 
     def free(self, key: Hashable) -> None:
         """The record in hand of a key has ended: the next one may be begun."""
-        waiting = self._keys[key]
+        waiting = self._keys.pop(key)
         if waiting:
+            self._keys[key] = waiting
             flight = waiting.popleft()
             heappush(self._freed, (flight.number, flight))
-        else:
-            del self._keys[key]
 
     def cut(self, flight: Flight) -> list[Flight]:
         """Let go of a flight and all behind it."""

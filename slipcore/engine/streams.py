@@ -203,7 +203,8 @@ class IterableStream(PausableStream):
         async for item in source:
             if self.stopping or lane.closed:
                 return
-            await lane.offer(item)
+            if not lane.offer(item):
+                await lane.free()
             count += 1
             if count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -244,7 +245,8 @@ class IterableStream(PausableStream):
                 if not await self._may_go_on(lane):
                     return
                 if isinstance(lane, ConcurrentLane):
-                    await lane.offer(item)
+                    if not lane.offer(item):
+                        await lane.free()
                 else:
                     await self._handle(lane, step, item)
             for queue, reader in branches:
