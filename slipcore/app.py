@@ -14,7 +14,8 @@ from weakref import WeakSet
 
 from slipcore.choice import choose
 from slipcore.config import Config
-from slipcore.engine.bindings import Binding, Handler, Pipe, Step, check_sinks
+from slipcore.engine.bindings import Binding, Handler, Order, Pipe, Step, check_sinks
+from slipcore.engine.overlap import check_side_by_side
 from slipcore.engine.policies import OnError, Policies, check_rules
 from slipcore.engine.runner import Limits, Runner
 from slipcore.engine.signals import Interrupted, interruptible, orderly_stop_on_signals
@@ -143,6 +144,9 @@ class App:
         on_sink_error: OnError = None,
         timeout: float | None = None,
         batch: bool = False,
+        concurrency: int | None = None,
+        threads: int | None = None,
+        order: Order = "key",
     ) -> Callable[[H], H]:
         """Bind sources and sinks to a function; the function itself is returned unchanged.
 
@@ -161,9 +165,14 @@ class App:
                 TimeoutError.
             batch: the handler is given a list of records, those of one read, and gives a list (or
                 any other iterable) of results, or None; all of it is finished, or fails, as one.
+            concurrency: how many records of each source an async handler has in hand at a time;
+                records of one key come one after the other, those without a key in any order.
+            threads: the same for a function that blocks, in so many threads.
+            order: "partition": records of a partition come one after the other.
 
         Raises:
-            ConfigError: something that is no source, no sink, no pipe or no policy.
+            ConfigError: something that is no source, no sink, no pipe or no policy, or that can't
+                be had together.
         """
         for source in sources:
             check_source(source)
@@ -190,9 +199,10 @@ class App:
             boxes = [box for box in policies.letterboxes() if not isinstance(box, str)]
             check_sinks(boxes, f"{own}, dead_letter", also=(Sink,))
             own = self._unique(own, name)
-            self.bindings.append(
-                Binding(own, handler, sources, pipes, sinks, delivery, policies, timeout, batch)
-            )
+            settings = (delivery, policies, timeout, batch, concurrency, threads, order)
+            binding = Binding(own, handler, sources, pipes, sinks, *settings)
+            check_side_by_side(binding)
+            self.bindings.append(binding)
             return handler
 
         return bind

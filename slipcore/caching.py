@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from slipcore.choice import Choice, choose
 from slipcore.codecs import ExactCodec, TypedCodec
+from slipcore.engine.distant import SpaceFromThread
 from slipcore.engine.state import Space
+from slipcore.engine.threads import LOOPS, is_away
 from slipcore.interfaces import (
     ConfigError,
     DecodeError,
@@ -20,6 +22,7 @@ from slipcore.interfaces import (
     ICodec,
     IStateStore,
     Key,
+    StateError,
 )
 from slipcore.keys import bounds, decode_key, encode_key, prefix_range
 from slipcore.resources import make_codec, named_codec
@@ -367,12 +370,20 @@ class Cache(ICache):
 
         Raises:
             DeadlockError: waiting would never end.
+            StateError: in a handler with `threads=`.
         """
+        if LOOPS and is_away():
+            raise StateError(
+                f"A transaction of {self!r} belongs to the event loop, and this handler runs in a "
+                "thread: make it `async def` with concurrency=, or do without."
+            )
         named = {encode_key(key): key for key in keys}
         return Transaction(self._opened or self.open(), self._locks, named)
 
     def _space(self) -> Space:
         space = self._opened or self.open()
+        if LOOPS and is_away():
+            return SpaceFromThread(space)
         if space.store.remote and not self._warned:
             self._warn_blocking()
         return space

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from slipcore.app import App, H, check_source
 from slipcore.config import Setting, mask
-from slipcore.engine.bindings import Handler, Pipe
+from slipcore.engine.bindings import Handler, Order, Pipe
 from slipcore.engine.policies import OnError
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import ConfigError
@@ -42,6 +42,9 @@ def handle(
     on_sink_error: OnError = None,
     timeout: float | None = None,
     batch: bool = False,
+    concurrency: int | None = None,
+    threads: int | None = None,
+    order: Order = "key",
 ) -> Callable[[H], H]:
     """Bind sources and sinks to a function of the current app; see `App.handle`.
 
@@ -61,6 +64,9 @@ def handle(
         on_sink_error=on_sink_error,
         timeout=timeout,
         batch=batch,
+        concurrency=concurrency,
+        threads=threads,
+        order=order,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slipcore.caching import Cache
 from slipcore.engine.batches import BatchLane
 from slipcore.engine.bindings import Binding, compile_step
+from slipcore.engine.concurrency import ConcurrentLane
 from slipcore.engine.delivery import Lane
 from slipcore.engine.letters import Letterbox
 from slipcore.engine.pipes import PipedLane
@@ -20,6 +21,7 @@ from slipcore.engine.sinks import MendingSink, RunSink
 from slipcore.engine.sources import SourceStream
 from slipcore.engine.state import StateWriter
 from slipcore.engine.streams import IterableStream, PausableStream
+from slipcore.engine.threads import ThreadPool
 from slipcore.engine.trials import Trials
 from slipcore.errorpolicies import settle
 from slipcore.interfaces import ConfigError, ISink, ISource
@@ -76,16 +78,14 @@ class Wiring:
         policies = self._rules.policies[binding.name]
         rules = policies.each(self._boxed)
         boxes = [self._sink(box) for box in policies.letterboxes()]
-        step = self.app.watch(compile_step(binding, sinks, supplied, guard=bool(rules)))
+        pool = _threads_of(binding)
+        step = compile_step(binding, sinks, supplied, guard=bool(rules), threads=pool)
+        step = self.app.watch(step)
         to_flush = [sink for sink in (*sinks, *boxes) if isinstance(sink, ISink)]
         self._sinks.extend(to_flush)
         for source in binding.sources:
             stream = self._stream(source)
-            piped = isinstance(stream, SourceStream) and bool(binding.pipe)
-            make: Callable[..., Lane] = BatchLane if binding.batch else Lane
-            if piped:
-                make = partial(PipedLane, pipes=binding.pipe)
-            lane = make(
+            lane = self._maker(binding, stream, pool)(
                 f"{self.app.name}/{binding.name}/{stream.name}",
                 step,
                 to_flush,
@@ -108,6 +108,17 @@ class Wiring:
                 stream.attach(lane)
             elif isinstance(stream, IterableStream):
                 stream.attach(lane, step, binding)
+
+    def _maker(
+        self, binding: Binding, stream: PausableStream, pool: ThreadPool | None
+    ) -> Callable[..., Lane]:
+        """What makes the lanes of a binding."""
+        size = binding.threads or binding.concurrency
+        if size is not None:
+            return partial(ConcurrentLane, size=size, order=binding.order, threads=pool)
+        if binding.pipe and isinstance(stream, SourceStream):
+            return partial(PipedLane, pipes=binding.pipe)
+        return BatchLane if binding.batch else Lane
 
     def _forget_former_process(self, lane: Lane, caches: Iterable[Cache]) -> None:
         """Let durable state say nothing of a topic that began anew with this process."""
@@ -190,6 +201,12 @@ class Wiring:
                 assignment_timeout=self.app.limits.start,
             )
         return IterableStream(source, name)
+
+
+def _threads_of(binding: Binding) -> ThreadPool | None:
+    if binding.threads is None:
+        return None
+    return ThreadPool(binding.threads, binding.name, len(binding.sources))
 
 
 def _drop(_: Any) -> None:

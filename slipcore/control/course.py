@@ -13,8 +13,8 @@ class Course:
     """A lane as it was at each look: how fast it is, and since when it has been where it is."""
 
     def __init__(self, now: float) -> None:
-        self.hung_at: int | None = None
-        """The record that was reported as hung, by its number."""
+        self.hung_at: float | None = None
+        """The record that was reported as hung, by its number or the time of its beginning."""
         self.begun = 0
         self._looks = deque([(now, 0)])
         self._marks: deque[tuple[float, int]] = deque()

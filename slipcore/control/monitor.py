@@ -24,7 +24,6 @@ from slipcore.engine.delivery import Lane
 from slipcore.engine.policies import place
 from slipcore.engine.progress import (
     Ending,
-    at_limit,
     begun,
     in_flight,
     last_commit,
@@ -143,7 +142,7 @@ class Monitor:
             lag[record.partition] = lag.get(record.partition, 0) + 1
         behind = sum(lag.values()) if lag else None
         course = self._courses.setdefault(lane, Course(self._began))
-        held = stream.held_for or stream.paused or at_limit(lane) or lane.waiting_for is not None
+        held = stream.held_for or stream.paused or lane.is_full() or _waits(lane)
         course.note(
             now,
             begun=begun(stream, lane),
@@ -151,7 +150,7 @@ class Monitor:
             in_hand=lane.busy,
             waiting=bool(behind) and not held,
         )
-        if course.in_hand(now) >= self.hung:
+        if _in_hand(lane, course, now) >= self.hung:
             hung.append(self._hung(stream, lane, course, now))
         state, why = self._state_of(stream, lane, course, behind, now)
         oldest = course.oldest(now)
@@ -161,7 +160,7 @@ class Monitor:
             state=state,
             why=why,
             rate=round(course.rate, 1),
-            handled=max(0, course.begun - lane.busy),
+            handled=max(0, course.begun - lane.hands()),
             in_flight=in_flight(lane),
             oldest_seconds=None if oldest is None else round(oldest, 1),
             retries=lane.retries,
@@ -193,15 +192,16 @@ class Monitor:
             return "ended", None
         if not self.runner.started.is_set():
             return "starting", None
-        if course.in_hand(now) >= self.hung:
-            return "hung", _had(lane, course.in_hand(now))
+        if (seconds := _in_hand(lane, course, now)) >= self.hung:
+            return "hung", _had(lane, seconds)
         if stream.paused:
             return "paused", None
         if stream.held_for:
             return "held back", "; ".join(HELD_FOR.get(r, r) for r in sorted(stream.held_for))
-        if at_limit(lane):
-            return "held back", f"{lane.unfinished} records are handled and not durable yet"
-        if (waiting := lane.waiting_for) is not None:
+        if lane.is_full():
+            return "held back", f"{in_flight(lane)} records are handled and not durable yet"
+        if _waits(lane):
+            waiting = lane.waiting_for
             what = place(waiting) if isinstance(waiting, Record) else "an item"
             return "held back", f"{what} waits for another try"
         if behind is not None and behind > max(course.rate, 1.0):
@@ -213,11 +213,12 @@ class Monitor:
         found = Hung(
             binding=self._name(stream, lane),
             record=None if record is None else place(record),
-            seconds=round(course.in_hand(now), 1),
+            seconds=round(_in_hand(lane, course, now), 1),
             stack=stack_of_lane(lane),
         )
-        if course.hung_at != course.begun:
-            course.hung_at = course.begun
+        reported = lane.in_hand_since() or course.begun
+        if course.hung_at != reported:
+            course.hung_at = reported
             logger.warning(
                 "%s %s; it stands at:\n%s", found.binding, _had(lane, found.seconds), found.stack
             )
@@ -275,6 +276,17 @@ class Monitor:
             since = max(since, now - max(0.0, time.time() - last))
         reading.uncommitted_since = since
         return now - since
+
+
+def _waits(lane: Lane) -> bool:
+    """Whether a record that waits for another try holds up all others."""
+    return lane.waiting_for is not None and not lane.busy
+
+
+def _in_hand(lane: Lane, course: Course, now: float) -> float:
+    """For how many seconds the handler has had the record that it has had for longest."""
+    since = lane.in_hand_since()
+    return course.in_hand(now) if since is None else now - since
 
 
 def _had(lane: Lane, seconds: float) -> str:

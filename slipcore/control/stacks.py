@@ -29,8 +29,11 @@ FRAMES: Final = ("cr_frame", "gi_frame", "ag_frame")
 
 def stack_of_lane(lane: Lane) -> str:
     """Where the handler of a lane waits; called in the event loop that runs it."""
+    place = lane.stands_in()
+    if isinstance(place, int):
+        return stack_of_thread(place)
     found: list[FrameType] = []
-    for task in asyncio.all_tasks():
+    for task in asyncio.all_tasks() if place is None else (place,):
         frames = list(_frames(task))
         # Of the tasks that serve a lane, the one that goes furthest into the user's code has it.
         if any(_serves(frame, lane) for frame in frames) and _foreign(frames) > _foreign(found):

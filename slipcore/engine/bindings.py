@@ -21,11 +21,12 @@ from collections.abc import (
 from dataclasses import dataclass, field
 from functools import partial
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from slipcore.engine.context import Context, limited, takes_context
 from slipcore.engine.policies import Policies
 from slipcore.engine.sinks import RunSink, emitter_of, guarded
+from slipcore.engine.threads import ThreadPool, in_threads
 from slipcore.interfaces import DONE, ConfigError, ICache, ISink, Out, Record, SinkError
 
 Handler: TypeAlias = Callable[..., Any]
@@ -39,6 +40,9 @@ Sink: TypeAlias = Any
 
 Waiting: TypeAlias = Awaitable[Any] | None
 """What must be awaited before going on, if anything."""
+
+Order: TypeAlias = Literal["key", "partition"]
+"""What records are handled one after the other by."""
 
 Emit: TypeAlias = Callable[[Any], Any]
 """Hands one result to the sinks. Its answer is awaited if it can be."""
@@ -84,6 +88,9 @@ class Binding:
     policies: Policies = field(default_factory=Policies)
     timeout: float | None = None
     batch: bool = False
+    concurrency: int | None = None
+    threads: int | None = None
+    order: Order = "key"
 
     def __post_init__(self) -> None:
         if self.batch and self.pipe:
@@ -131,7 +138,12 @@ class Step:
 
 
 def compile_step(
-    binding: Binding, sinks: Sequence[Sink], supplied: Mapping[str, Any], *, guard: bool = False
+    binding: Binding,
+    sinks: Sequence[Sink],
+    supplied: Mapping[str, Any],
+    *,
+    guard: bool = False,
+    threads: ThreadPool | None = None,
 ) -> Step:
     """Settle all that can be settled about a binding before its first record.
 
@@ -139,6 +151,7 @@ def compile_step(
         sinks: the binding's sinks, with names resolved to backends.
         supplied: what `stream(**kwargs)` was given.
         guard: whether there are rules for what fails.
+        threads: what the handler runs in; None: the event loop.
 
     Raises:
         ConfigError: a parameter that nobody supplies, a sink that can't be called, a timeout of
@@ -149,12 +162,14 @@ def compile_step(
     if guard:
         emits = [guarded(emit, sink) for emit, sink in zip(emits, sinks, strict=True)]
     emit = fan_out(emits)
-    function = _underlying(binding.handler)
+    function = underlying(binding.handler)
     if binding.timeout is not None:
         call = limited(call, function, binding.timeout, binding.name)
     attended = any(takes_context(p, function) for p in _parameters(binding.handler))
     if binding.batch:
         return _whole_step(call, emit, attended, binding.name)
+    if threads is not None:
+        return _async_step(in_threads(call, emit, threads), emit, attended)
     if inspect.iscoroutinefunction(function):
         return _async_step(call, emit, attended)
     if inspect.isgeneratorfunction(function):
@@ -188,7 +203,7 @@ def compile_call(handler: Handler, supplied: Mapping[str, Any], name: str) -> Ca
             continue
         elif parameter.kind is not kinds.POSITIONAL_ONLY and parameter.name in supplied:
             extra[parameter.name] = supplied[parameter.name]
-        elif takes_context(parameter, _underlying(handler)):
+        elif takes_context(parameter, underlying(handler)):
             extra[parameter.name] = Context()
         elif parameter.default is kinds.empty:
             missing.append(parameter.name)
@@ -211,7 +226,8 @@ def _parameters(handler: Handler) -> list[inspect.Parameter]:
         return [inspect.Parameter("record", inspect.Parameter.POSITIONAL_ONLY)]
 
 
-def _underlying(handler: Handler) -> Any:
+def underlying(handler: Handler) -> Any:
+    """The function that tells a handler's kind."""
     while isinstance(handler, partial):
         handler = handler.func
     if inspect.isroutine(handler) or inspect.isclass(handler):

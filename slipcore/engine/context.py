@@ -11,7 +11,6 @@ from slipcore.engine.state import CURRENT
 from slipcore.interfaces import ConfigError, SlipError
 
 if TYPE_CHECKING:
-    from slipcore.engine.delivery import Lane
     from slipcore.engine.generations import Generation
 
 
@@ -41,13 +40,12 @@ class Context:
     @property
     def attempt(self) -> int:
         """The number of the try that this is; 1: the first one since the record was read."""
-        generation = _current()
-        return generation.lane.attempt(generation.records[generation.index()])
+        return _current().attempt()
 
     @property
     def deadline(self) -> float | None:
         """When `timeout=` is over, as `asyncio.timeout_at` takes it; None: there is none."""
-        return _current().lane.deadline
+        return _current().deadline
 
 
 def _current() -> Generation:
@@ -86,22 +84,22 @@ def limited(call: Callable[[Any], Any], function: Any, timeout: float, name: str
         return TimeoutError(f"{name} took more than {timeout:g} s") if limit.expired() else error
 
     async def answer(item: Any) -> Any:
-        lane = _begin(timeout)
-        limit = asyncio.timeout_at(lane.deadline)
+        generation = _begin(timeout)
+        limit = asyncio.timeout_at(generation.deadline)
         try:
             async with limit:
                 return await call(item)
         except TimeoutError as error:
             raise over(error, limit) from error
         finally:
-            lane.deadline = None
+            generation.deadline = None
 
     async def answers(item: Any) -> AsyncIterator[Any]:
-        lane = _begin(timeout)
+        generation = _begin(timeout)
         results = call(item)
         try:
             while True:
-                limit = asyncio.timeout_at(lane.deadline)
+                limit = asyncio.timeout_at(generation.deadline)
                 try:
                     async with limit:
                         result = await anext(results)
@@ -111,7 +109,7 @@ def limited(call: Callable[[Any], Any], function: Any, timeout: float, name: str
                     raise over(error, limit) from error
                 yield result
         finally:
-            lane.deadline = None
+            generation.deadline = None
             await results.aclose()
 
     if inspect.iscoroutinefunction(function):
@@ -124,9 +122,8 @@ def limited(call: Callable[[Any], Any], function: Any, timeout: float, name: str
     )
 
 
-def _begin(timeout: float) -> Lane:
+def _begin(timeout: float) -> Generation:
     generation = CURRENT.get()
     assert generation is not None
-    lane = generation.lane
-    lane.deadline = asyncio.get_running_loop().time() + timeout
-    return lane
+    generation.deadline = asyncio.get_running_loop().time() + timeout
+    return generation

@@ -17,12 +17,12 @@ from time import perf_counter
 from typing import Any, Final
 
 from slipcore.engine.bindings import Step
+from slipcore.engine.finishing import Finishing
 from slipcore.engine.generations import Generation
 from slipcore.engine.policies import GivenBack, Retry, raised
-from slipcore.engine.sinks import flush_all
-from slipcore.engine.state import CURRENT, undo
+from slipcore.engine.state import CURRENT, undo, undo_all
 from slipcore.engine.trials import Trials, Verdict
-from slipcore.interfaces import ISink, IStateStore, Record
+from slipcore.interfaces import ISink, Record
 
 MAX_AHEAD: Final = 20_000
 """Records of a lane that may be handled and not finished."""
@@ -31,19 +31,13 @@ SLICE_SECONDS: Final = 0.02
 """How long a plain loop may keep the event loop to itself, about."""
 
 
-class Lane:
+class Lane(Finishing):
     """One binding's way through one source: its generations in order, and how far it is.
 
     Attributes:
-        reader: the name under which stores keep its positions.
         busy: whether a record is in hand.
-        finished: partition -> offset of the last finished record (absent: nothing known).
-        since: partition -> the epoch in which it was assigned; what is older is ignored.
-        unfinished: records that are handled and not finished.
-        stores: where the binding keeps state.
         trials: how it deals with records that fail; None: it raises.
         waiting_for: the record that waits for another try.
-        deadline: of the record in hand, by the loop's clock; None: it has none.
     """
 
     def __init__(
@@ -58,12 +52,8 @@ class Lane:
         holds: int = 0,
         trials: Trials | None = None,
     ) -> None:
-        self.reader = reader
+        super().__init__(reader, sinks, on_ready, on_finished)
         self.step = step
-        self.sinks = tuple(sinks)
-        self.stores: dict[IStateStore, None] = {}
-        self.finished: dict[int, int] = {}
-        self.since: dict[int, int] = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self.busy = False
@@ -71,22 +61,15 @@ class Lane:
         self.stopping = False
         self.failure: BaseException | None = None
         self.handled_records = 0
-        self.unfinished = 0
         self.trials = trials
         self.waiting_for: Any = None
-        self.deadline: float | None = None
-        self._on_ready = on_ready
         self._on_failure = on_failure
-        self._on_finished = on_finished
         self._holds = holds
         self._skip: dict[int, int] = {}
         self._waiting: Sequence[Record] = ()
         self._changed_in = 0  # the epoch of the last change: what is older has to be looked at
         self._withheld: list[Record] = []
         self._current: Generation | None = None
-        self._handled: deque[Generation] = deque()
-        self._progress = asyncio.Event()
-        self._flush_wanted = asyncio.Event()
         self._slice = 64
 
     @classmethod
@@ -242,7 +225,7 @@ class Lane:
     @property
     def retries(self) -> int:
         """Tries beyond the first since the start."""
-        return 0 if self.trials is None else self.trials.retries
+        return 0 if self.trials is None else self.trials.totals.retries
 
     def in_hand(self) -> Record | None:
         """The record that the handler has; None: it has none, or something that is no record."""
@@ -250,6 +233,26 @@ class Lane:
         index = generation.index() if generation is not None else -1
         record = generation.records[index] if generation is not None and index >= 0 else None
         return record if isinstance(record, Record) else None
+
+    def in_read(self) -> int:
+        """Records that the handler has been given and that are not counted as handled yet."""
+        return 0 if self._current is None else max(0, self._current.index() + 1)
+
+    def hands(self) -> int:
+        """How many records the handler has in hand."""
+        return int(self.busy)
+
+    def stands_in(self) -> asyncio.Task[None] | int | None:
+        """The task or thread that has `in_hand()`; None: the task that reads."""
+        return None
+
+    def in_hand_since(self) -> float | None:
+        """When `in_hand()` was begun, in monotonic seconds; None: nobody knows."""
+        return None
+
+    def is_full(self) -> bool:
+        """Whether nothing more is taken in before something becomes durable."""
+        return self.unfinished >= MAX_AHEAD
 
     def unhandled(self) -> Sequence[Record]:
         """What was read and has not reached the handler."""
@@ -338,13 +341,7 @@ class Lane:
         if not generation.records and not any(generation.writes.values()):
             generation.settled = True  # what its undone writes were made over waits for nothing
             return
-        self._handled.append(generation)
-        self.unfinished += len(generation.records)
-        if self.sinks or self.stores:
-            self._flush_wanted.set()
-        else:
-            generation.flushed = True
-            self._settle_stateless()
+        self._hand_on(generation)
 
     def _withhold(self, generation: Generation) -> None:
         """A pipe holds this many records: the last of them are finished later."""
@@ -360,6 +357,20 @@ class Lane:
 
     async def close(self) -> None:
         """Let go of what the lane holds open."""
+
+    async def caught_up(self) -> bool:
+        """Wait until all that was taken in is handled; False: the lane has ended before."""
+        return True
+
+    async def rest(self) -> None:
+        """Wait until nothing is in hand, once nothing new is begun."""
+        while self.busy:
+            self._progress.clear()
+            await self._progress.wait()
+
+    def open_gate(self) -> None:
+        """Hand records to the handler again."""
+        self.gate.set()
 
     def close_gate(self) -> None:
         """Let the record in hand be the last until the gate is set."""
@@ -379,48 +390,7 @@ class Lane:
         if self._current is not None:
             self._current.cut()
 
-    # --- flushed, settled, finished -------------------------------------------------------
-
-    async def flush_forever(self) -> None:
-        """Flush what was handled, all of it at once, until cancelled.
-
-        One flush answers for every generation that was handled before it, so that under load
-        one acknowledgement covers many.
-        """
-        while True:
-            await self._flush_wanted.wait()
-            self._flush_wanted.clear()
-            generations = [g for g in self._handled if not g.flushed]
-            if not generations:
-                continue
-            try:
-                await flush_all(self.sinks)
-            except Exception as error:
-                self.fail(error)
-                continue
-            for generation in generations:
-                generation.flushed = True
-            if self.stores:
-                self._on_ready()
-            else:
-                self._settle_stateless()
-
-    def _settle_stateless(self) -> None:
-        while self._handled and self._handled[0].flushed:
-            self.settle(self._handled[0])
-
-    def settle(self, generation: Generation) -> None:
-        """Its outputs, state and positions are durable: it is finished."""
-        if generation.dead:
-            return
-        generation.settled = True
-        for space, writes in generation.writes.items():
-            space.land(writes, generation)
-        self.finished.update(generation.live_positions())
-        self._handled.remove(generation)
-        self.unfinished -= len(generation.records)
-        self._on_finished(len(generation.records))
-        self._progress.set()
+    # --- failed, at rest ------------------------------------------------------------------
 
     def fail(self, error: BaseException) -> None:
         """What is not settled is discarded, its state too; the records come again.
@@ -431,9 +401,9 @@ class Lane:
         self.closed = True
         self.cut()
         discarded = [g for g in self.live_generations() if not g.landing and not g.dead]
-        for generation in reversed(discarded):
+        undo_all(discarded)
+        for generation in discarded:
             generation.dead = True
-            undo(generation, -1)
         self._handled = deque(g for g in self._handled if g.landing)
         self.unfinished = sum(len(g.records) for g in self._handled)
         self._progress.set()
@@ -441,8 +411,8 @@ class Lane:
             self.failure = error
             self._on_failure(error)
         for generation in discarded:
-            for built_on in generation.entangled:
-                if not built_on.settled:
+            for built_on in tuple(generation.entangled):
+                if built_on.lane is not self and not built_on.settled:
                     built_on.lane.fail(error)
 
     def discard(self) -> None:
@@ -464,14 +434,6 @@ class Lane:
         while not self.idle:
             self._progress.clear()
             await self._progress.wait()
-
-    # --- what the state writer asks -------------------------------------------------------
-
-    def uses(self, store: IStateStore) -> None:
-        self.stores[store] = None
-
-    def flushed_generations(self) -> list[Generation]:
-        return [g for g in self._handled if g.flushed]
 
     def live_generations(self) -> list[Generation]:
         current = [self._current] if self._current is not None else []

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from slipcore.engine.decoding import BatchDecoder
 from slipcore.engine.delivery import Lane
 from slipcore.engine.policies import Retry
+from slipcore.engine.trials import Original
 from slipcore.interfaces import DecodeError, Record
 
 
@@ -30,8 +31,6 @@ class Feed:
         self._lanes = lanes
         self._decoder = decoder
         self._stop = stop
-        self._batch: Sequence[Record] = ()
-        self._places: dict[tuple[int, int], Record] = {}
 
     async def decoded(
         self, records: Sequence[Record]
@@ -53,24 +52,18 @@ class Feed:
             await self._each(_handling(good, epoch))
             if poison is None:
                 return
+            if not all([await lane.caught_up() for lane in self._lanes]):
+                return
             if not any(lane.trials and lane.trials.rules.decoding for lane in self._lanes):
                 raise poison
             await self._each(self._going_around(records[len(good)], poison, epoch))
             records = records[len(good) + 1 :]
 
     def _keep(self, records: Sequence[Record]) -> None:
-        """Keep the bytes at hand for dead letters."""
-        self._places = {}
-        self._batch = ()
+        """Keep the bytes at hand for dead letters, as long as a record of the batch needs them."""
         for lane in self._lanes:
             if lane.trials is not None and lane.trials.rules.letterboxes():
-                lane.trials.original = self._original
-                self._batch = records
-
-    def _original(self, record: Record) -> Record | None:
-        if not self._places:
-            self._places = {(r.partition, r.offset): r for r in self._batch}
-        return self._places.get((record.partition, record.offset))
+                lane.trials.original = _finder(records)
 
     def _going_around(
         self, bad: Record, poison: DecodeError, epoch: int
@@ -112,6 +105,18 @@ class Feed:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+
+def _finder(batch: Sequence[Record]) -> Original:
+    """What finds a record's bytes in its batch."""
+    places: dict[tuple[int, int], Record] = {}
+
+    def find(record: Record) -> Record | None:
+        if not places:
+            places.update(((r.partition, r.offset), r) for r in batch)
+        return places.get((record.partition, record.offset))
+
+    return find
 
 
 def _handling(records: Sequence[Record], epoch: int) -> Callable[[Lane], Awaitable[None]]:

@@ -10,13 +10,22 @@ from slipcore.interfaces import Record
 if TYPE_CHECKING:
     from slipcore.engine.delivery import Lane
     from slipcore.engine.state import Space
+    from slipcore.engine.trials import Trials
 
 
 class Generation:
-    """The records of one read for one binding, from the first to the cut."""
+    """The records of one read for one binding, from the first to the cut.
+
+    Attributes:
+        deadline: of the record in hand, by the loop's clock; None: it has none.
+        number: its place in its lane, where that hands its records out one by one.
+    """
+
+    number: int = 0
 
     __slots__ = (
         "dead",
+        "deadline",
         "entangled",
         "epoch",
         "flushed",
@@ -43,6 +52,7 @@ class Generation:
         self.settled = False
         self.landing = False
         self.dead = False
+        self.deadline: float | None = None
         self.writes: dict[Space, dict[bytes, bytes | None]] = {}
         self.stamps: dict[tuple[Space, bytes], int] = {}
         self.log: list[Any] = []
@@ -52,6 +62,21 @@ class Generation:
         """The place of the record in hand, without a counter in the loop that handles them."""
         left: int = self.items.__length_hint__()  # type: ignore[attr-defined]  # a list's iterator
         return len(self.records) - len(self.held) - left - 1
+
+    @property
+    def trials(self) -> Trials | None:
+        """How the record in hand is dealt with if it fails; None: its error is raised."""
+        return self.lane.trials
+
+    def attempt(self) -> int:
+        """The number of the try that the record in hand is in; 1: the first."""
+        return self.lane.attempt(self.records[self.index()])
+
+    def begin_writes(self, space: Space) -> dict[bytes, bytes | None]:
+        """What it writes to a space, with the first of it."""
+        self.lane.uses(space.store)
+        writes = self.writes[space] = {}
+        return writes
 
     def cut(self) -> None:
         """Let the record in hand be the last: the loop over `items` finds nothing more."""

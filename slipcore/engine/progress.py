@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-from slipcore.engine.delivery import MAX_AHEAD, Lane, committable
+from slipcore.engine.delivery import Lane, committable
 from slipcore.engine.sources import SourceStream
 from slipcore.engine.streams import IterableStream, PausableStream
 
@@ -24,18 +24,12 @@ class Ending(Protocol):
 
 def begun(stream: PausableStream, lane: Lane) -> int:
     """How many records the lane's handler has been given; those of the read in hand too."""
-    return lane.handled_records + _in_read(lane) + _uncounted(stream, lane)
+    return lane.handled_records + lane.in_read() + _uncounted(stream, lane)
 
 
 def in_flight(lane: Lane) -> int:
     """Records that are handled, or in hand, and not finished."""
-    return lane.unfinished + (_in_read(lane) or lane.busy)
-
-
-def _in_read(lane: Lane) -> int:
-    """Records of the read in hand that the handler has been given."""
-    generation = lane._current
-    return 0 if generation is None else max(0, generation.index() + 1)
+    return lane.unfinished + (lane.in_read() or lane.busy)
 
 
 def _uncounted(stream: PausableStream, lane: Lane) -> int:
@@ -46,11 +40,6 @@ def _uncounted(stream: PausableStream, lane: Lane) -> int:
     loop = stream.loops.get(lane) if isinstance(stream, IterableStream) else None
     frame = getattr(loop, "cr_frame", None)
     return 0 if frame is None else int(frame.f_locals.get("count", 0)) + lane.busy
-
-
-def at_limit(lane: Lane) -> bool:
-    """Whether the lane takes nothing more in before something becomes durable."""
-    return lane.unfinished >= MAX_AHEAD
 
 
 def uncommitted(stream: PausableStream) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from slipcore.engine.letters import Failure, Letterbox, letter_of_output
 from slipcore.engine.policies import DeadLetter, Retry, Rule, choose
 from slipcore.engine.state import CURRENT
-from slipcore.engine.trials import Trials, Verdict, told
+from slipcore.engine.trials import Verdict, told
 from slipcore.interfaces import ISink, Out, SinkError
 
 logger = logging.getLogger(__name__)
@@ -287,7 +287,7 @@ async def _again(error: Exception, result: Any, emit: Callable[[Any], Any], sink
     generation = CURRENT.get()
     assert generation is not None
     lane = generation.lane
-    trials: Trials | None = lane.trials
+    trials = generation.trials
     assert trials is not None
     failures = 0
     while True:
@@ -299,7 +299,7 @@ async def _again(error: Exception, result: Any, emit: Callable[[Any], Any], sink
         if not isinstance(rule, Retry):
             trials.sinking = error, (0 if broken else failures)
             raise error
-        item = lane.in_hand()
+        item = generation.records[generation.index()] if generation.index() >= 0 else None
         await lane.wait_in_hand(trials.again(Verdict(rule, "sinking", error, failures), rule, item))
         try:
             waiting = emit(result)

@@ -120,9 +120,11 @@ class SourceStream(PausableStream):
                 records, epoch = batch
                 if not records:
                     await self._finish_lanes()
-                    return
+                    break
                 await self._feed.hand_over(records, epoch)
                 await asyncio.sleep(0)
+            for lane in self.lanes:
+                await lane.rest()
         finally:
             for lane in self.lanes:
                 await lane.close()

@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from slipcore.interfaces import IStateStore, Positions
@@ -25,10 +26,10 @@ CURRENT: ContextVar[Generation | None] = ContextVar("slipcore_generation", defau
 
 _MISSING: Final = object()
 _STAMPS: Final = count(1)
-"""Writes in the order in which they were made, where the order of generations does not tell it."""
-_ENTRY: Final = 6
+"""Writes in the order in which they were made, across all lanes."""
+ENTRY: Final = 7
 """What a write leaves in its generation's log: space, key, who had written it before, what this
-generation had written itself and its stamp, the record's place."""
+generation had written itself, that one's stamp, this one's, and the place of the record."""
 _PAGE = 256
 """Pairs per scan of a store: a scan never holds a read transaction open."""
 
@@ -88,17 +89,19 @@ class Space:
         before = pending.get(key)
         writes = generation.writes.get(self)
         if writes is None:
-            writes = generation.writes[self] = {}
-            generation.lane.uses(self.store)
-        if before is not None and before.lane is not generation.lane:
+            writes = generation.begin_writes(self)
+        if before is not None and (
+            before.lane is not generation.lane or before.number > generation.number
+        ):  # nothing else keeps it from landing after what is built on it
             before.entangled.add(generation)
             generation.entangled.add(before)
         own = writes.get(key, _MISSING)
-        stamp = 0
+        stamp = next(_STAMPS)
+        former = 0
         if generation.entangled or (before is not None and before.stamps):
-            stamp = generation.stamps.get((self, key), 0)
-            generation.stamps[self, key] = next(_STAMPS)
-        generation.log += (self, key, before, own, stamp, generation.index())
+            former = generation.stamps.get((self, key), 0)
+            generation.stamps[self, key] = stamp
+        generation.log += (self, key, before, own, former, stamp, generation.index())
         writes[key] = value
         pending[key] = generation
         if before is None and self._order is not None:
@@ -212,15 +215,15 @@ def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
     log = generation.log
     built_on: set[Generation] = set()
     while len(log) > mark and log[-1] >= index:
-        space, key, before, own, stamp, _ = log[-_ENTRY:]
-        del log[-_ENTRY:]
+        space, key, before, own, former, _, _ = log[-ENTRY:]
+        del log[-ENTRY:]
         writes = generation.writes[space]
         if own is _MISSING:
             writes.pop(key, None)
         else:
             writes[key] = own
-        if stamp:
-            generation.stamps[space, key] = stamp
+        if former:
+            generation.stamps[space, key] = former
         else:
             generation.stamps.pop((space, key), None)
         writer = space.pending.get(key)
@@ -229,6 +232,19 @@ def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
         elif writer is not None:
             built_on.add(writer)
     return built_on
+
+
+def undo_all(generations: Iterable[Generation]) -> set[Generation]:
+    """Take back all that several generations wrote, of all their writes the last one first.
+
+    Returns:
+        the others that wrote over what was taken back, and may have built on it.
+    """
+    written = [(g.log[at + 5], g) for g in generations for at in range(0, len(g.log), ENTRY)]
+    built_on: set[Generation] = set()
+    for _, generation in sorted(written, key=itemgetter(0), reverse=True):
+        built_on |= undo(generation, -1, len(generation.log) - ENTRY)
+    return built_on.difference(g for _, g in written)
 
 
 class StateWriter:

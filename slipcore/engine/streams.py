@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from slipcore.engine.batches import BatchLane
 from slipcore.engine.bindings import Binding, Step, finish, is_deferred
+from slipcore.engine.concurrency import ConcurrentLane
 from slipcore.engine.delivery import Lane
 from slipcore.engine.gathering import Gathered
 from slipcore.engine.generations import Generation
@@ -77,7 +78,7 @@ class PausableStream:
         self._closed_for.discard(reason)
         if not self._closed_for:
             for lane in self.lanes:
-                lane.gate.set()
+                lane.open_gate()
 
     async def open(self) -> None:
         """Connect to what is read."""
@@ -138,6 +139,7 @@ class IterableStream(PausableStream):
         self.loops: dict[Lane, Coroutine[Any, Any, None]] = {}
         self._steps: list[tuple[Lane, Step, Binding]] = []
         self._interrupted = False
+        self._stopped = asyncio.Event()
 
     def attach(self, lane: Lane, step: Step, binding: Binding) -> None:
         self.lanes.append(lane)
@@ -153,21 +155,66 @@ class IterableStream(PausableStream):
 
     def stop(self) -> None:
         self._interrupted = True
+        self._stopped.set()
         super().stop()
 
     async def run(self) -> None:
         source = aiter(self.iterable)
         try:
-            if len(self._steps) == 1:
-                lane, step, binding = self._steps[0]
-                if isinstance(lane, BatchLane):
-                    await self._consume_lists(lane, source)
-                    return
-                await self._consume(lane, step, _through(binding, source))
+            if self._is_side_by_side():
+                await self._until_stopped(source)
             else:
-                await self._share(source)
+                await self._read(source)
         finally:
+            for lane in self.lanes:
+                await lane.close()
             await _aclose(source)
+
+    def _is_side_by_side(self) -> bool:
+        return any(isinstance(lane, ConcurrentLane) for lane in self.lanes)
+
+    async def _read(self, source: AsyncIterator[Any]) -> None:
+        if len(self._steps) > 1:
+            await self._share(source)
+            return
+        lane, step, binding = self._steps[0]
+        if isinstance(lane, ConcurrentLane):
+            await self._offer_all(lane, source)
+        elif isinstance(lane, BatchLane):
+            await self._consume_lists(lane, source)
+        else:
+            await self._consume(lane, step, _through(binding, source))
+
+    async def _until_stopped(self, source: AsyncIterator[Any]) -> None:
+        """Read until the end or a stop: what waits for the next item ends with the stop."""
+        reading = asyncio.ensure_future(self._read(source))
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait([reading, stopped], return_when=asyncio.FIRST_COMPLETED)
+            for lane in self.lanes:
+                await lane.rest()
+        finally:
+            stopped.cancel()
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        if not reading.cancelled():
+            reading.result()
+
+    async def _offer_all(self, lane: ConcurrentLane, source: AsyncIterator[Any]) -> None:
+        """Pull an item whenever a worker is free."""
+        await lane.free()
+        count = 0
+        async for item in source:
+            if self.stopping or lane.closed:
+                return
+            if not lane.offer(item):
+                await lane.free()
+            count += 1
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            if self.stopping or lane.closed:
+                return
+        await lane.finish(0)
 
     async def _share(self, source: AsyncIterator[Any]) -> None:
         """Give each item to every binding: in turn, or through a bounded queue to its pipe."""
@@ -201,7 +248,11 @@ class IterableStream(PausableStream):
             for lane, step in direct:
                 if not await self._may_go_on(lane):
                     return
-                await self._handle(lane, step, item)
+                if isinstance(lane, ConcurrentLane):
+                    if not lane.offer(item):
+                        await lane.free()
+                else:
+                    await self._handle(lane, step, item)
             for queue, reader in branches:
                 await _put(queue, item, reader)
             if not direct and all(reader.done() for _, reader in branches):
@@ -214,6 +265,8 @@ class IterableStream(PausableStream):
                     return
         for queue, reader in branches:
             await _put(queue, _END, reader)
+        for lane, _ in direct:
+            await lane.caught_up()
         await asyncio.gather(*(reader for _, reader in branches), return_exceptions=True)
 
     async def _consume(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
@@ -223,6 +276,7 @@ class IterableStream(PausableStream):
         try:
             # A step of another make may have more to do than to call and to emit.
             plain = type(step) is Step and not step.attended and lane.trials is None
+            plain = plain and not self._is_side_by_side()  # a stop has to know when it rests
             if plain and not lane.sinks and not lane.stores:
                 self.loops[lane] = loop = self._consume_plain(lane, step, source)
                 await loop

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from slipcore.engine.letters import Failure, Letterbox, letter
 from slipcore.engine.policies import DeadLetter, Policies, Retry, Rule, Stage, choose, place
 from slipcore.interfaces import Record
+
+Original: TypeAlias = Callable[[Record], Record | None]
+"""Finds the bytes of a record that was decoded; None where they are not at hand."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,29 +32,40 @@ class Verdict:
     failures: int
 
 
+@dataclass(slots=True)
+class Totals:
+    """What there was in a run."""
+
+    retries: int = 0
+
+
 class Trials:
-    """The tries of one lane.
+    """The tries of one lane, or of one of the records that it has in hand side by side.
 
     Attributes:
         rules: the binding's; the sinks of dead letters are letterboxes.
         original: finds the bytes of a record that was decoded.
-        retries, skipped, dead_lettered: how many there were in this run.
+        totals: of the lane.
         size: how many records fail together; 1: each by itself.
         sinking: the last error that came from a sink, and how often that was tried; 0: the sink is
             broken, and no rule can take it.
     """
 
-    def __init__(self, rules: Policies, binding: str) -> None:
+    def __init__(self, rules: Policies, binding: str, totals: Totals | None = None) -> None:
         self.rules = rules
         self.binding = binding
-        self.original: Callable[[Record], Record | None] = lambda _: None
-        self.retries = 0
-        self.skipped = 0
-        self.dead_lettered = 0
+        self.original: Original = lambda _: None
+        self.totals = Totals() if totals is None else totals
         self.size = 1
         self.sinking: tuple[BaseException, int] | None = None
         self._failing: Any = None
         self._failures = 0
+
+    def apart(self, original: Original) -> Trials:
+        """Those of one record beside others."""
+        own = Trials(self.rules, self.binding, self.totals)
+        own.original = original
+        return own
 
     def attempt(self, item: Any) -> int:
         """The number of the try that an item is in; 1: the first."""
@@ -83,7 +97,7 @@ class Trials:
 
     def again(self, verdict: Verdict, rule: Retry, item: Any) -> float:
         """Take note that there is another try; after how many seconds."""
-        self.retries += 1
+        self.totals.retries += 1
         seconds = rule.delay(verdict.failures)
         limit = "" if rule.times is None else f" of {rule.times}"
         logger.warning(
@@ -111,10 +125,7 @@ class Trials:
             original = self.original(item) if isinstance(item, Record) else None
             failure = Failure(verdict.error, verdict.failures)
             await box.put(letter(item, original, self.binding, verdict.stage, failure))
-            self.dead_lettered += 1
             what = f"sent to {box.name}"
-        else:
-            self.skipped += 1
         self.passed()
         logger.warning(
             "%s: %s failed in %s and is %s, at try %d: %s",

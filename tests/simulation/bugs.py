@@ -88,7 +88,7 @@ def an_undo_in_the_wrong_order() -> AbstractContextManager[Any]:
     undo = state.undo
 
     def forwards(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
-        size, log = state._ENTRY, generation.log
+        size, log = state.ENTRY, generation.log
         entries = [log[at : at + size] for at in range(0, len(log), size)]
         kept = [entry for entry in entries if entry[-1] < index]
         gone = [entry for entry in entries if entry[-1] >= index]
