@@ -539,3 +539,4 @@ def test_status_tells_of_the_record_that_has_been_in_hand_for_longest() -> None:
         lane = app.streams[0].lanes[0]
         assert lane.hands() == 1
         assert isinstance(lane, outcomes.FlightLane)
+        test.advance(100)
