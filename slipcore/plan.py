@@ -9,7 +9,7 @@ import msgspec
 
 from slipcore.caching import Cache
 from slipcore.engine.bindings import Binding, compile_step
-from slipcore.engine.policies import STAGES, DeadLetter, Policies, Rule, Skip, Stage
+from slipcore.engine.policies import STAGES, DeadLetter, Policies, Retry, Rule, Skip, Stage
 from slipcore.errorpolicies import settle
 from slipcore.interfaces import Capability, ICache, ISink, ISource
 from slipcore.resources import Sink, Source, Topic
@@ -84,6 +84,9 @@ class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
         policies: what is done about failures, but for stages whose errors are all raised.
         timeout: seconds that the handler may take for one call; None: any time.
         batch: whether the handler takes all records of a read at once.
+        concurrency: records of each source in hand at a time.
+        threads: threads that the handler runs in; None: the event loop.
+        order: what is handled one after the other where more than one is in hand.
     """
 
     name: str
@@ -98,6 +101,9 @@ class BindingPlan(msgspec.Struct, frozen=True, kw_only=True):
     policies: list[PolicyPlan] = []
     timeout: float | None = None
     batch: bool = False
+    concurrency: int = 1
+    threads: int | None = None
+    order: str = "key"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +174,7 @@ def _plan(binding: Binding, policies: Policies) -> BindingPlan:
         reasons.append("batch: the records of one read are finished, or come again, as one")
     planned = [_policy(stage, policies.of(stage)) for stage in STAGES if policies.of(stage)]
     reasons.extend(_costs(policies))
+    reasons.extend(_costs_of_concurrency(binding, policies))
     return BindingPlan(
         name=binding.name,
         sources=[_resource(source) for source in binding.sources],
@@ -181,6 +188,9 @@ def _plan(binding: Binding, policies: Policies) -> BindingPlan:
         policies=planned,
         timeout=binding.timeout,
         batch=binding.batch,
+        concurrency=binding.threads or binding.concurrency or 1,
+        threads=binding.threads,
+        order=binding.order,
     )
 
 
@@ -206,6 +216,20 @@ def _costs(policies: Policies) -> Iterator[str]:
                 yield f"dead letter: records that fail in {stage} are finished once {box} has them"
             elif rule.times is None:
                 yield f"retry: a record that never succeeds in {stage} holds up those after it"
+
+
+def _costs_of_concurrency(binding: Binding, policies: Policies) -> Iterator[str]:
+    """What it costs to have several records in hand."""
+    if binding.threads is None and binding.concurrency is None:
+        return
+    if binding.order == "key":
+        yield "side by side: records of one key keep their order, those without a key have none"
+    rules = (*policies.of("handling"), *policies.of("sinking"))
+    if any(isinstance(rule, Retry) for rule in rules):
+        yield (
+            "side by side: what is finished behind a record that waits for another try is "
+            "committed after it, and comes again if the app stops meanwhile"
+        )
 
 
 def _weakest(binding: Binding, caches: list[Cache]) -> WeakestLink | None:

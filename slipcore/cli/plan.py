@@ -55,6 +55,11 @@ def _binding(binding: BindingPlan) -> Iterator[str]:
         yield from _entry("batch", "the handler takes the records of a read as one list")
     if binding.timeout is not None:
         yield from _entry("timeout", f"{binding.timeout:g} s for each call")
+    if binding.concurrency > 1 or binding.threads is not None:
+        where = "" if binding.threads is None else f", in {binding.threads} threads"
+        order = f"of each {binding.order} in order"
+        text = f"{binding.concurrency} records at a time{where}, {order}"
+        yield from _entry("in hand", text)
     for number, reason in enumerate(binding.reasons):
         yield from _entry("because" if number == 0 else "", reason)
 

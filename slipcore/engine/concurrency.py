@@ -21,10 +21,6 @@ READY: Final = 4
 """Records to be begun, for each in hand, at which more are wanted: to read takes some turns."""
 
 
-SPARE: Final = 8
-"""One item of an iterable is pulled ahead for so many in hand: a worker that waits costs most."""
-
-
 class ConcurrentLane(FlightLane):
     """A lane that has up to `size` records in hand.
 
@@ -99,11 +95,11 @@ class ConcurrentLane(FlightLane):
     async def free(self) -> None:
         """Wait for a worker that is free, and an open gate."""
         while not (self.stopping or self.closed or self._wants_items()):
-            await self._wanted(self.size // SPARE // 2)
+            await self._wanted(0)
         await self.room()
 
     def _wants_items(self) -> bool:
-        return self._running + self._line.startable() < self.size + self.size // SPARE
+        return self._running + self._line.startable() < self.size
 
     async def _wanted(self, low: int) -> None:
         """Wait until a worker leaves no more than that to be begun, or is free."""

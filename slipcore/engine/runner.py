@@ -296,7 +296,7 @@ class Runner:
             if not task.done() and not stream.busy:
                 task.cancel()
         in_time = await self._until(deadline, self._settle())
-        abandoned = [s.name for t, s in self._reading.items() if not t.done()]
+        abandoned = [_in_hand(s) for t, s in self._reading.items() if not t.done()]
         for task in self._reading:
             task.cancel()
         await asyncio.gather(*self._reading, return_exceptions=True)
@@ -355,6 +355,12 @@ class Runner:
 
         closing: list[Awaitable[None]] = [close(thing) for thing in opened]
         await asyncio.gather(*closing)
+
+
+def _in_hand(stream: PausableStream) -> str:
+    """A stream by name, and who has a record of it in hand."""
+    readers = ", ".join(lane.reader for lane in stream.lanes if lane.busy)
+    return f"{stream.name} (by {readers})" if readers else stream.name
 
 
 def _all_idle(lanes: Iterable[Lane]) -> bool:
