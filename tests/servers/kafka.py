@@ -72,22 +72,31 @@ class Kafka(Server):
         port: the plain listener's; by default one that is free, as for the others.
         advertised: the `host:port` that clients of the plain listener are sent to once they have
             called, such as a proxy's; by default its own.
+        settings: more lines of its `server.properties`.
     """
 
     user = USER
     password = PASSWORD
 
-    def __init__(self, port: int | None = None, *, advertised: str | None = None) -> None:
+    def __init__(
+        self, port: int | None = None, *, advertised: str | None = None, settings: str = ""
+    ) -> None:
         super().__init__("Kafka")
         self._ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
         if port is not None:
             self._ports["plain"] = port
         self._advertised = advertised
+        self._settings = settings
 
     @property
     def address(self) -> str:
         """`host:port` of the listener that asks for nothing."""
         return self._at("plain")
+
+    @property
+    def internal_address(self) -> str:
+        """`host:port` of another one, which sends clients to nobody else."""
+        return self._at("internal")
 
     @property
     def sasl_address(self) -> str:
@@ -112,7 +121,8 @@ class Kafka(Server):
     def prepare(self) -> None:
         _certify(self.directory)
         properties = _properties(self.directory, self._ports, self._advertised or self.address)
-        (self.directory / "server.properties").write_text(properties, encoding="utf-8")
+        text = properties + self._settings
+        (self.directory / "server.properties").write_text(text, encoding="utf-8")
         shutil.copytree(_template(), self.directory / "data")
 
     def command(self) -> list[str]:
