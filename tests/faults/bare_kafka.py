@@ -59,7 +59,7 @@ class KafkaLog:
         for future in self._admin.delete_records(places).values():
             future.result(PATIENCE)
 
-    def write(self, topic: str, pairs: Iterable[tuple[bytes, bytes]]) -> int:
+    def write(self, topic: str, pairs: Iterable[tuple[bytes, bytes]]) -> set[int]:
         producer = Producer(
             {
                 "bootstrap.servers": self._address,
@@ -75,7 +75,7 @@ class KafkaLog:
             producer.produce(topic, value, key, on_delivery=lambda e, _: answers.append(e is None))
             producer.poll(0)
         producer.flush(PATIENCE)
-        return answers.index(False) if False in answers else len(answers)
+        return set(range(answers.index(False) if False in answers else len(answers)))
 
     def read(self, topic: str) -> list[Entry]:
         ends = self._until(lambda: self.ends(topic))
@@ -104,6 +104,9 @@ class KafkaLog:
             consumer = self._consumer("reader")
             count = self._partitions[topic]
             return {p: self._watermarks(consumer, topic, p)[1] for p in range(count)}
+
+    def count(self, topic: str) -> int:
+        return sum(self.ends(topic).values())
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         with self._lock:

@@ -70,11 +70,10 @@ def of_rocks(directory: Path) -> State | None:
     return State(_counts(pairs), positions)
 
 
-def of_redis(address: str, app: str) -> State:
+def of_redis(host: str, port: int, app: str) -> State:
     """What a server holds for an app."""
-    host, _, port = address.rpartition(":")
     prefix = f"{{slip:state:{app}}}:"
-    with closing(Client(host=host, port=int(port))) as client:
+    with closing(Client(host=host, port=port)) as client:
         values: Any = client.hgetall(f"{prefix}values:counts")
         positions: dict[int, int] = {}
         for key in client.scan_iter(f"{prefix}positions:*"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import kafka_deaths
+from tests.faults import kafka_deaths, redis_servers
 from tests.faults.fault import FAULTS
 
-__all__ = ["FAULTS", "kafka_deaths"]
+__all__ = ["FAULTS", "kafka_deaths", "redis_servers"]

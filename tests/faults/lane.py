@@ -24,6 +24,7 @@ class Lane:
         self._broker: Kafka | None = None
         self._broker_proxy: Proxy | None = None
         self._redis: Redis | None = None
+        self._redis_proxy: Proxy | None = None
 
     @property
     def broker(self) -> Kafka:
@@ -50,11 +51,26 @@ class Lane:
             self._redis = self._stack.enter_context(Redis())
         return self._redis
 
+    def redis_place(self) -> tuple[str, int]:
+        """Host and port of it."""
+        host, _, port = self.redis.address.rpartition(":")
+        return host, int(port)
+
+    @property
+    def redis_proxy(self) -> Proxy:
+        """What stands before the Redis server, for workers that are to come by it."""
+        if self._redis_proxy is None:
+            self._redis_proxy = self._stack.enter_context(Proxy(self.redis.address))
+        return self._redis_proxy
+
     def mend(self) -> None:
         """Put back what the last run has broken."""
         for server in (self._broker, self._redis):
             if server is not None and not server.running:
                 server.start()
+        if self._redis_proxy is not None:
+            self._redis_proxy.delay = 0.0
+            self._redis_proxy.forward()
         if self._broker_proxy is not None:
             self._broker_proxy.delay = 0.0
             self._broker_proxy.forward()

@@ -15,11 +15,15 @@ _TAKE_OUT: dict[str, Callable[[], None]] = {}
 
 def take_out(name: str | None) -> None:
     """Break the engine of this process in the way of that name."""
+    import tests.faults.without_state  # noqa: F401  # what more there is to take out
+
     if name is not None:
         _TAKE_OUT[name]()
 
 
-def _named(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+def named(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Make a function what takes out the protection of that name."""
+
     def keep(function: Callable[[], None]) -> Callable[[], None]:
         _TAKE_OUT[name] = function
         return function
@@ -27,11 +31,12 @@ def _named(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     return keep
 
 
-def _put(owner: Any, name: str, broken: Any) -> None:
+def put(owner: Any, name: str, broken: Any) -> None:
+    """Replace an attribute."""
     setattr(owner, name, broken)
 
 
-@_named("finished before committed")
+@named("finished before committed")
 def _commit_what_is_handled() -> None:
     """What is handled counts as finished, whether or not its outputs are durable."""
     real = engine.Lane._go_on
@@ -40,20 +45,20 @@ def _commit_what_is_handled() -> None:
         real(lane, generation, finished)
         lane.finished.update(generation.live_positions())
 
-    _put(engine.Lane, "_go_on", go_on)
+    put(engine.Lane, "_go_on", go_on)
 
 
-@_named("flushed before finished")
+@named("flushed before finished")
 def _flush_nothing() -> None:
     """Nobody waits until outputs are durable."""
 
     async def flush_all(sinks: Any) -> None:
         await asyncio.sleep(0)
 
-    _put(engine, "flush_all", flush_all)
+    put(engine, "flush_all", flush_all)
 
 
-@_named("position with state")
+@named("position with state")
 def _write_values_alone() -> None:
     """A store keeps values and no positions."""
     from slip_redis.state import RedisStateStore
@@ -65,14 +70,14 @@ def _write_values_alone() -> None:
         return awrite
 
     for each in (IStateStore, RedisStateStore):  # the latter has one of its own
-        _put(each, "awrite", alone(each.awrite))
+        put(each, "awrite", alone(each.awrite))
 
 
-@_named("commit at the stop")
+@named("commit at the stop")
 def _forget_the_last_commit() -> None:
     """A run ends without committing what it has finished."""
 
     async def commit(runner: Runner) -> None:
         await asyncio.sleep(0)
 
-    _put(Runner, "_commit", commit)
+    put(Runner, "_commit", commit)

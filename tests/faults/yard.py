@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -20,6 +20,7 @@ from tests.faults.bare_kafka import KafkaLog
 from tests.faults.bare_state import State
 from tests.faults.checker import End, Evidence, Sample, Verdict, judge
 from tests.faults.lane import Lane
+from tests.faults.topics import Topics
 from tests.faults.wanted import Crash, Wanted
 from tests.faults.watching import Watch
 from tests.faults.workers import FaultError, Worker
@@ -53,6 +54,8 @@ class Yard:
         evidence: what is known of the run.
         recoveries: seconds from the end of each fault to the next result.
         wanted: how workers work, unless told otherwise at their start.
+        also: what ends with it.
+        redis_at: where the Redis server with the state is.
     """
 
     def __init__(self, lane: Lane, directory: Path, seed: int, without: str | None = None) -> None:
@@ -64,6 +67,8 @@ class Yard:
         self.wanted: dict[str, Any] = {"without": without}
         self.evidence = Evidence(counts=True, policy="raise")
         self.name = f"yard-{uuid4().hex[:8]}"
+        self.also = ExitStack()
+        self.redis_at: Callable[[], tuple[str, int]] = lane.redis_place
         self.topic = "kafka"
         self.cache: str | None = None
         self._topics_on = self.topic
@@ -84,6 +89,8 @@ class Yard:
         cache: str | None = None,
         address: str | None = None,
         log: Log | None = None,
+        topics: Topics | None = None,
+        state: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         crashing: bool = False,
         **wanted: Any,
@@ -95,6 +102,8 @@ class Yard:
             cache: on what state is kept, "" for none; by default left to chance.
             address: where workers reach the broker; by default its listener without a proxy.
             log: the bare client; by default one of the lane's broker.
+            topics: on what topics are, if not on Kafka.
+            state: settings of the backend that keeps state.
             settings: of the topics' backend.
             crashing: whether the backends are those that can kill their process.
             wanted: how workers work, see `Wanted`.
@@ -106,19 +115,24 @@ class Yard:
         self.wanted |= {"counts": bool(cache), **wanted}
         self.evidence.counts = bool(cache)
         self.evidence.policy = self.wanted.get("policy", "raise")
-        self.log = log if log is not None else KafkaLog(self.lane.broker.internal_address)
+        if topics is None:
+            reached = address or self.lane.broker.internal_address
+            log = log if log is not None else KafkaLog(self.lane.broker.internal_address)
+            topics = Topics("kafka", log, {"bootstrap_servers": reached, **KAFKA})
+        self.topic, self.log = topics.kind, topics.log
         for topic in (self.orders, self.results, self.letters):
             self.log.create(topic, count)
         kind = "crashing-" if crashing else ""
         self._topics_on = f"{kind}{self.topic}"
-        server = {"bootstrap_servers": address or self.lane.broker.internal_address}
-        tables: dict[str, dict[str, Any]] = {
+        tables: dict[str, Mapping[str, Any]] = {
             "app": {"name": self.name},
             "defaults": {"topic": self._topics_on, "cache": f"{kind}{cache or 'sqlite'}"},
-            f"backends.{self._topics_on}": {**server, **KAFKA, **(settings or {})},
+            f"backends.{self._topics_on}": {**topics.settings, **(settings or {})},
         }
         if cache == "redis":
-            tables[f"backends.{kind}redis"] = {"url": self.lane.redis.url, "lease": 2.0}
+            tables["caches.counts"] = {"url": self.lane.redis.url, "lease": 2.0, **(state or {})}
+        elif state:
+            tables["caches.counts"] = state
         (self.directory / "slip.toml").write_text(_toml(tables), encoding="utf-8")
         self._watch = Watch(self._look)
         self._watch.__enter__()
@@ -189,7 +203,7 @@ class Yard:
                 yield key, value
 
         written = self.log.write(self.orders, noted())
-        self._acknowledged += ids[:written]
+        self._acknowledged += [ids[number] for number in written]
 
     # --- workers --------------------------------------------------------------------------
 
@@ -285,7 +299,7 @@ class Yard:
     def state(self) -> State | None:
         """What the store holds, while nobody has it."""
         if self.cache == "redis":
-            return bare_state.of_redis(self.lane.redis.address, self.name)
+            return bare_state.of_redis(*self.redis_at(), self.name)
         read = bare_state.of_rocks if self.cache == "rocks" else bare_state.of_sqlite
         return read(self.directory / ".slip")
 
@@ -293,8 +307,7 @@ class Yard:
 
     def handled(self) -> int:
         """How many results and letters there are."""
-        ends = (self.log.ends(topic) for topic in (self.results, self.letters))
-        return sum(sum(each.values()) for each in ends)
+        return self.log.count(self.results) + self.log.count(self.letters)
 
     def until_handled(self, number: int, seconds: float = PATIENCE) -> None:
         """Wait for so many more results, or for all that there can be."""
@@ -399,6 +412,7 @@ class Yard:
                 worker.process.wait()
         if self.log is not None:
             self.log.close()
+        self.also.close()
 
 
 def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
