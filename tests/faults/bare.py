@@ -36,8 +36,8 @@ class Log(Protocol):
     def create(self, topic: str, partitions: int) -> None:
         """Make a topic."""
 
-    def write(self, topic: str, pairs: Iterable[tuple[bytes, bytes]]) -> int:
-        """Write pairs of key and value in order; how many of the first were acknowledged."""
+    def write(self, topic: str, pairs: Iterable[tuple[bytes, bytes]]) -> set[int]:
+        """Write pairs of key and value in order; the numbers of those that were acknowledged."""
 
     def read(self, topic: str) -> list[Entry]:
         """All that it has, each partition in order.

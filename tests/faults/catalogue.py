@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.faults import kafka_deaths
+from tests.faults import kafka_brokers, kafka_deaths, kafka_network, kafka_records, kafka_stops
 from tests.faults.fault import FAULTS
 
-__all__ = ["FAULTS", "kafka_deaths"]
+__all__ = [
+    "FAULTS",
+    "kafka_brokers",
+    "kafka_deaths",
+    "kafka_network",
+    "kafka_records",
+    "kafka_stops",
+]
