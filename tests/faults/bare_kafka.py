@@ -5,11 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from tests.faults.bare import Entry, Unreachable
 
@@ -17,6 +25,8 @@ T = TypeVar("T")
 
 PATIENCE = 30.0
 """Seconds in which a broker that is there answers, whatever else the machine does."""
+LONG = 120.0
+"""Seconds in which what was written is acknowledged, whatever happens to the broker."""
 GLANCE = 2.0
 """Seconds that a look which may fail waits for its answer."""
 QUIET = {"log_level": 0, "socket.timeout.ms": 5000, "reconnect.backoff.max.ms": 500}
@@ -45,7 +55,11 @@ class KafkaLog:
         new = NewTopic(topic, partitions, self._replicas, config=config)
         self._admin.create_topics([new])[topic].result(PATIENCE)
         self._partitions[topic] = partitions
-        self._until(lambda: len(self.ends(topic)) == partitions)
+        self._until(lambda: self._has_leaders(topic, partitions))
+
+    def _has_leaders(self, topic: str, partitions: int) -> bool:
+        found = self._admin.list_topics(topic, timeout=PATIENCE).topics[topic].partitions
+        return len(found) == partitions and all(each.leader >= 0 for each in found.values())
 
     def delete(self, topic: str) -> None:
         """Delete a topic, and wait until it is gone."""
@@ -66,16 +80,21 @@ class KafkaLog:
                 "enable.idempotence": True,
                 "linger.ms": 2,
                 "partitioner": "murmur2",
-                "message.timeout.ms": int(PATIENCE * 1000),
+                "message.timeout.ms": int(LONG * 1000),
                 **QUIET,
             }
         )
-        answers: list[bool] = []
-        for key, value in pairs:
-            producer.produce(topic, value, key, on_delivery=lambda e, _: answers.append(e is None))
+        acknowledged: set[int] = set()
+
+        def note(number: int, error: object, _: object) -> None:
+            if error is None:
+                acknowledged.add(number)
+
+        for number, (key, value) in enumerate(pairs):
+            producer.produce(topic, value, key, on_delivery=partial(note, number))
             producer.poll(0)
-        producer.flush(PATIENCE)
-        return set(range(answers.index(False) if False in answers else len(answers)))
+        producer.flush(LONG)
+        return acknowledged
 
     def read(self, topic: str) -> list[Entry]:
         ends = self._until(lambda: self.ends(topic))
@@ -116,6 +135,30 @@ class KafkaLog:
             except KafkaException as error:
                 raise Unreachable(str(error)) from error
         return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    def set(self, topic: str, **settings: str) -> None:
+        """Change settings of a topic; their dots are underscores here."""
+        changes = [
+            ConfigEntry(
+                name.replace("_", "."),
+                value,
+                incremental_operation=AlterConfigOpType.SET,
+            )
+            for name, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes)
+        self._admin.incremental_alter_configs([resource])[resource].result(PATIENCE)
+
+    def leader(self, topic: str, partition: int) -> int:
+        """The id of the broker that leads a partition."""
+        found = self._admin.list_topics(topic, timeout=PATIENCE).topics[topic]
+        return int(found.partitions[partition].leader)
+
+    def follower(self, topic: str, partition: int) -> int:
+        """The id of a broker that has a partition and does not lead it."""
+        found = self._admin.list_topics(topic, timeout=PATIENCE).topics[topic]
+        place = found.partitions[partition]
+        return int(next(each for each in place.replicas if each != place.leader))
 
     def rewind(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """Have a group that has no members go on at these offsets."""

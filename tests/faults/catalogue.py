@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from tests.faults import kafka_deaths, redis_servers
+from tests.faults import (
+    kafka_brokers,
+    kafka_deaths,
+    kafka_network,
+    kafka_records,
+    kafka_stops,
+    redis_servers,
+)
 from tests.faults.fault import FAULTS
 
-__all__ = ["FAULTS", "kafka_deaths", "redis_servers"]
+__all__ = [
+    "FAULTS",
+    "kafka_brokers",
+    "kafka_deaths",
+    "kafka_network",
+    "kafka_records",
+    "kafka_stops",
+    "redis_servers",
+]

@@ -169,7 +169,11 @@ def _judge_letters(evidence: Evidence, bad: dict[Place, Order], verdict: Verdict
         place = _letter_place(entry)
         if originals.get(place, (entry.key, entry.value)) != (entry.key, entry.value):
             verdict.complaints.append(f"the letter of {place} does not have the order's own bytes")
-    verdict.repeated += max(0, sum(found.values()) - len(found))
+    unorderly = sum(not end.orderly for end in evidence.ends)
+    again = sorted(place for place, times in found.items() if times - 1 > unorderly)
+    if again:
+        verdict.complaints.append(f"I3: letters came more often than workers died: {_shown(again)}")
+    verdict.repeated += found.total() - len(found)
 
 
 def _judge_repeats(evidence: Evidence, results: Sequence[Result], verdict: Verdict) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Self
 
+from tests.servers.cluster import KafkaCluster
 from tests.servers.kafka import Kafka
 from tests.servers.proxy import Proxy
 from tests.servers.redis import Redis
@@ -23,6 +24,7 @@ class Lane:
         self._stack = ExitStack()
         self._broker: Kafka | None = None
         self._broker_proxy: Proxy | None = None
+        self._cluster: KafkaCluster | None = None
         self._redis: Redis | None = None
         self._redis_proxy: Proxy | None = None
 
@@ -43,6 +45,13 @@ class Lane:
         _ = self.broker
         assert self._broker_proxy is not None
         return self._broker_proxy
+
+    @property
+    def cluster(self) -> KafkaCluster:
+        """Three brokers that are up."""
+        if self._cluster is None:
+            self._cluster = self._stack.enter_context(KafkaCluster())
+        return self._cluster
 
     @property
     def redis(self) -> Redis:
@@ -71,8 +80,10 @@ class Lane:
         if self._redis_proxy is not None:
             self._redis_proxy.delay = 0.0
             self._redis_proxy.forward()
+        if self._cluster is not None:
+            self._cluster.start()
         if self._broker_proxy is not None:
-            self._broker_proxy.delay = 0.0
+            self._broker_proxy.delay = self._broker_proxy.reset_share = 0.0
             self._broker_proxy.forward()
 
     def __enter__(self) -> Self:

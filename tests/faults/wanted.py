@@ -41,7 +41,7 @@ class Wanted(msgspec.Struct, frozen=True):
         timeout: seconds that a record may take; None: any time.
         policy: what happens to a record that fails.
         retries: how often it is tried again before that.
-        start_seconds: how long the app takes to be ready to work, as one does that loads much.
+        hangs: the id of the order that it never gets done with.
         full: whether its last sink has no room for anything.
         crash: where it dies.
         without: the protection that is taken out of it.
@@ -57,7 +57,7 @@ class Wanted(msgspec.Struct, frozen=True):
     timeout: float | None = None
     policy: Literal["raise", "skip", "dead letter"] = "raise"
     retries: int = 0
-    start_seconds: float = 0.0
+    hangs: str | None = None
     full: bool = False
     crash: Crash | None = None
     without: str | None = None

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from tests.faults.without import named, put
+AROUND_STATE: Final[dict[str, Callable[[], None]]] = {}
+
+
+def _named(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    def keep(function: Callable[[], None]) -> Callable[[], None]:
+        AROUND_STATE[name] = function
+        return function
+
+    return keep
+
+
+def _put(owner: Any, name: str, broken: Any) -> None:
+    setattr(owner, name, broken)
 
 
 def _changed(script: Any, old: str, new: str) -> Any:
@@ -13,17 +26,17 @@ def _changed(script: Any, old: str, new: str) -> Any:
     return type(script)(script.text.replace(old, new), "0" * 40)
 
 
-@named("patience with Redis")
+@_named("patience with Redis")
 def _give_up_at_once() -> None:
     """A call to Redis that fails is not made again."""
     from slip_redis.client import Patience
 
-    put(Patience, "next", lambda patience, error: None)
+    _put(Patience, "next", lambda patience, error: None)
 
 
-@named("batches once")
+@_named("batches once")
 def _forget_numbers() -> None:
     """The server adds a batch as often as it is asked to."""
     from slip_redis import outbox, scripts
 
-    put(outbox, "APPEND", _changed(scripts.APPEND, ">= number then return 0", "< 0 then return 0"))
+    _put(outbox, "APPEND", _changed(scripts.APPEND, ">= number then return 0", "< 0 then return 0"))

@@ -56,11 +56,12 @@ sinks = [results, Full()] if wanted.full else [results]
 
 async def work(order: dict[str, Any]) -> None:
     """Take the time that an order takes, and fail where it is a bad one."""
-    if wanted.delay and wanted.blocks:
-        time.sleep(wanted.delay)  # noqa: ASYNC251  # a handler that blocks is what is wanted
-    elif wanted.delay:
-        await asyncio.sleep(wanted.delay)
-    if order.get("bad") == "hangs":
+    seconds = order.get("takes", wanted.delay)
+    if seconds and wanted.blocks:
+        time.sleep(seconds)  # noqa: ASYNC251  # a handler that blocks is what is wanted
+    elif seconds:
+        await asyncio.sleep(seconds)
+    if order.get("bad") == "hangs" or wanted.hangs == order["id"]:
         await asyncio.Event().wait()
     if order.get("bad") == "raises":
         raise ValueError(f"order {order['id']} is bad")
@@ -73,6 +74,7 @@ def result(record: Record, count: int) -> tuple[str, dict[str, Any]]:
         "partition": record.partition,
         "offset": record.offset,
         "by": wanted.name,
+        "padding": "x" * record.value.get("size", 0),
     }
 
 
@@ -105,6 +107,5 @@ else:
 
 
 @app.on_start
-async def load() -> None:
+def say() -> None:
     print(f"{wanted.name} is process {os.getpid()}", flush=True)
-    await asyncio.sleep(wanted.start_seconds)

@@ -31,13 +31,11 @@ class Worker:
 
     Attributes:
         name: what it marks its outputs with.
-        frozen: whether it is stopped by SIGSTOP.
     """
 
     def __init__(self, wanted: Wanted, directory: Path, settings: Mapping[str, str]) -> None:
         self.wanted = wanted
         self.name = wanted.name
-        self.frozen = False
         self._log = directory / f"{wanted.name}.log"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLIP_", "FAULTS_"))}
         path = os.pathsep.join((str(plugin_path(directory)), str(ROOT)))

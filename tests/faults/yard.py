@@ -15,10 +15,10 @@ from typing import Any, Final, Self, TypeVar
 from uuid import uuid4
 
 from tests.faults import bare_state
-from tests.faults.bare import Log, Offsets, Unreachable
+from tests.faults.bare import Entry, Log, Offsets, Unreachable
 from tests.faults.bare_kafka import KafkaLog
 from tests.faults.bare_state import State
-from tests.faults.checker import End, Evidence, Sample, Verdict, judge
+from tests.faults.checker import End, Evidence, Place, Sample, Verdict, judge
 from tests.faults.lane import Lane
 from tests.faults.topics import Topics
 from tests.faults.wanted import Crash, Wanted
@@ -33,11 +33,14 @@ PATIENCE: Final = 60.0
 _POLL: Final = 0.02
 
 SESSION_MS: Final = 3000
+REQUEST_MS: Final = 5000
+LEASE: Final = 2.0
+"""Seconds that an app's claim on its state on Redis outlives it."""
 KAFKA: Final[Mapping[str, Any]] = {
     "session_timeout_ms": SESSION_MS,
     "heartbeat_interval_ms": 300,
     "rebalance_timeout_ms": 10_000,
-    "request_timeout_ms": 5_000,
+    "request_timeout_ms": REQUEST_MS,
     "metadata_max_age_ms": 2_000,
 }
 """Members that notice each other soon."""
@@ -79,6 +82,8 @@ class Yard:
         self._watch: Watch | None = None
         self._next = 0
         self._complaints: list[str] = []
+        self._deleted: list[Entry] = []
+        self._frozen_at: dict[str, Offsets] = {}
 
     # --- before the fault -----------------------------------------------------------------
 
@@ -130,11 +135,11 @@ class Yard:
             f"backends.{self._topics_on}": {**topics.settings, **(settings or {})},
         }
         if cache == "redis":
-            tables["caches.counts"] = {"url": self.lane.redis.url, "lease": 2.0, **(state or {})}
+            tables["caches.counts"] = {"url": self.lane.redis.url, "lease": LEASE, **(state or {})}
         elif state:
             tables["caches.counts"] = state
         (self.directory / "slip.toml").write_text(_toml(tables), encoding="utf-8")
-        self._watch = Watch(self._look)
+        self._watch = Watch(self.look)
         self._watch.__enter__()
 
     @property
@@ -152,10 +157,16 @@ class Yard:
         """The topic of dead letters."""
         return f"{self.name}-letters"
 
-    def fill(self, number: int, bad: Mapping[int, str] | None = None) -> None:
-        """Write so many orders; `bad`: number of an order -> what is wrong with it."""
-        pairs = [self._pair(n, (bad or {}).get(n)) for n in self._numbers(number)]
-        self._write(pairs)
+    def fill(self, number: int, special: Mapping[int, Mapping[str, Any]] | None = None) -> None:
+        """Write so many orders.
+
+        Args:
+            special: number of an order -> what is special about it: `bad`, "raises", "hangs" or
+                "unreadable"; `takes`, seconds; `size` of its result, in bytes.
+        """
+        first, self._next = self._next, self._next + number
+        numbers = range(first, self._next)
+        self._write([self._pair(n, **(special or {}).get(n, {})) for n in numbers])
 
     def feed(self, per_second: float) -> None:
         """Write orders at that rate in the background, until `end_feed` or `finish`."""
@@ -164,7 +175,7 @@ class Yard:
             began = time.monotonic()
             count = 0
             while not self._feeding.is_set():
-                yield self._pair(self._next, None)
+                yield self._pair(self._next)
                 self._next += 1
                 count += 1
                 ahead = began + count / per_second - time.monotonic()
@@ -182,28 +193,22 @@ class Yard:
             self._feeder = None
             self._feeding.clear()
 
-    def _numbers(self, count: int) -> range:
-        first, self._next = self._next, self._next + count
-        return range(first, self._next)
-
-    def _pair(self, number: int, bad: str | None) -> tuple[bytes, bytes]:
-        order: dict[str, Any] = {"id": f"o{number}", "n": number}
-        if bad is not None:
-            order["bad"] = bad
-        value = b"{not json" if bad == "unreadable" else json.dumps(order).encode()
+    def _pair(self, number: int, **special: Any) -> tuple[bytes, bytes]:
+        order = {"id": f"o{number}", **special}
+        unreadable = special.get("bad") == "unreadable"
+        value = b"{not json" if unreadable else json.dumps(order).encode()
         return f"k{number % KEYS}".encode(), value
 
     def _write(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        ids: list[str] = []
+        ids: list[str | None] = []
 
         def noted() -> Iterator[tuple[bytes, bytes]]:
             for key, value in pairs:
-                with suppress(json.JSONDecodeError):
-                    ids.append(json.loads(value)["id"])
+                ids.append(json.loads(value)["id"] if value.endswith(b"}") else None)
                 yield key, value
 
         written = self.log.write(self.orders, noted())
-        self._acknowledged += [ids[number] for number in written]
+        self._acknowledged += [each for n in written if (each := ids[n]) is not None]
 
     # --- workers --------------------------------------------------------------------------
 
@@ -250,9 +255,19 @@ class Yard:
         return moment
 
     def terminate(
-        self, worker: Worker, seconds: float = PATIENCE, codes: tuple[int, ...] = (0,)
+        self,
+        worker: Worker,
+        seconds: float = PATIENCE,
+        codes: tuple[int, ...] = (0,),
+        *,
+        note: bool = True,
     ) -> float:
         """Stop a worker with SIGTERM, and wait for its end; how long it took.
+
+        Args:
+            seconds: how long it may take.
+            codes: the exit codes that it may have.
+            note: whether its end is noted, for which the broker has to be there.
 
         Raises:
             FaultError: it takes longer, or its exit code is another one.
@@ -262,33 +277,62 @@ class Yard:
         worker.send(signal.SIGTERM)
         code = worker.wait(seconds)
         took = time.monotonic() - began
+        self._check_code(worker, code, codes)
+        if note:
+            self.ended(worker, orderly=code == 0)
+        return took
+
+    def fails(self, worker: Worker, saying: str, *, note: bool = True) -> float:
+        """Wait until a worker ends by itself, with exit code 1 and a sentence; the moment.
+
+        Raises:
+            FaultError: it goes on, ends in another way, or does not say that.
+        """
+        code = worker.wait(PATIENCE)
+        moment = time.monotonic()
+        self._check_code(worker, code, (1,))
+        if saying not in worker.log:
+            raise FaultError(f'A worker did not say "{saying}". {worker.told()}')
+        if note:
+            self.ended(worker, orderly=False)
+        return moment
+
+    def _check_code(self, worker: Worker, code: int, codes: tuple[int, ...]) -> None:
         if code not in codes:
             raise FaultError(f"A worker ended with {code}, not {codes}. {worker.told()}")
-        self.ended(worker, orderly=code == 0)
-        return took
 
     def freeze(self, worker: Worker) -> None:
         """Stop a worker as SIGSTOP does: it hangs, and does not know it."""
         worker.send(signal.SIGSTOP)
-        worker.frozen = True
+        self._frozen_at[worker.name] = self.committed()
 
     def thaw(self, worker: Worker) -> None:
-        """Let it go on, behind its time: what it wrote until now counts as being on the way."""
-        committed = self._committed()
+        """Let it go on, behind its time."""
+        self.expelled(worker, self._frozen_at[worker.name])
         worker.send(signal.SIGCONT)
-        worker.frozen = False
-        until = int((time.time() + SESSION_MS / 1000) * 1000)
+
+    def expelled(
+        self, worker: Worker, committed: Offsets, seconds: float = SESSION_MS / 1000
+    ) -> None:
+        """Note that the group has given a worker's partitions up, while it lives.
+
+        Args:
+            committed: where the group was when it was last heard.
+            seconds: what it writes until then, when it has noticed, was on the way.
+        """
+        until = int((time.time() + seconds) * 1000)
         self.evidence.ends.append(End(worker.name, False, committed, until))
 
     def ended(self, worker: Worker, *, orderly: bool) -> None:
         """Note where the group and its state are now that a worker has ended."""
         if any(end.by == worker.name and end.until is None for end in self.evidence.ends):
             return
-        self.evidence.ends.append(End(worker.name, orderly, self._committed()))
+        self.evidence.ends.append(End(worker.name, orderly, self.committed()))
         if self.cache is not None and not any(each.alive for each in self.workers):
             self._keep_state()
 
-    def _committed(self) -> Offsets:
+    def committed(self) -> Offsets:
+        """Where the group is."""
         return self._patiently(lambda: self.log.committed(self.name, self.orders))
 
     def _keep_state(self) -> None:
@@ -317,6 +361,17 @@ class Yard:
     def recover(self, since: float, seconds: float = PATIENCE) -> None:
         """Wait for the next result; how long it took since a moment is a time to recover."""
         self.until_handled(1, seconds)
+        self.recoveries.append(time.monotonic() - since)
+
+    def recover_everywhere(self, since: float, seconds: float = PATIENCE) -> None:
+        """The same for every partition: each is committed further than it is now."""
+        before = self.committed()
+
+        def moves() -> bool:
+            ends, now = self.log.ends(self.orders), self.log.committed(self.name, self.orders)
+            return all(now.get(p, 0) > before.get(p, 0) or now.get(p, 0) >= ends[p] for p in ends)
+
+        self._until(moves, "progress in every partition", seconds)
         self.recoveries.append(time.monotonic() - since)
 
     def done(self) -> bool:
@@ -362,6 +417,14 @@ class Yard:
         """Something of this fault alone is not as it has to be."""
         self._complaints.append(text)
 
+    def remember(self, orders: Iterable[Entry]) -> None:
+        """These orders were there, and are deleted."""
+        self._deleted += orders
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """These orders were deleted before anybody had read them: nothing comes of them."""
+        self.evidence.forgotten |= frozenset(places)
+
     def finish(self, seconds: float = PATIENCE) -> None:
         """Let what is left be handled, and stop the workers in order."""
         self.end_feed()
@@ -377,15 +440,17 @@ class Yard:
         self._stop_watching()
         evidence = self.evidence
         evidence.acknowledged = self._acknowledged
-        evidence.committed = self._committed()
+        evidence.committed = self.committed()
         evidence.orders, evidence.results, evidence.letters = (
             self.log.read(topic) for topic in (self.orders, self.results, self.letters)
         )
+        evidence.orders = [*self._deleted, *evidence.orders]
         verdict = judge(evidence)
         verdict.complaints += self._complaints
         return verdict
 
-    def _look(self) -> Sample:
+    def look(self) -> Sample:
+        """Where the group is, and then how long the topics are."""
         committed = self.log.committed(self.name, self.orders)
         return Sample(committed, self.log.ends(self.results), self.log.ends(self.letters))
 

@@ -123,11 +123,11 @@ class Kafka(Server):
         properties = _properties(self.directory, self._ports, self._advertised or self.address)
         text = properties + self._settings
         (self.directory / "server.properties").write_text(text, encoding="utf-8")
-        shutil.copytree(_template(), self.directory / "data")
+        shutil.copytree(template(), self.directory / "data")
 
     def command(self) -> list[str]:
         return [
-            *_java(),
+            *java(),
             "-Xmx512m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
@@ -184,10 +184,10 @@ def prepare() -> None:
     Raises:
         ServerError: it can't be had.
     """
-    _template()
+    template()
 
 
-def _java() -> list[str]:
+def java() -> list[str]:
     """Java with Kafka's classes: the one of the system if it is new enough, else the wheel's."""
     found = shutil.which("java")
     if found is None or _java_version(found) < OLDEST_JAVA:
@@ -213,10 +213,10 @@ def _java_of_wheel() -> str:
     return str(JAVA)
 
 
-def _template() -> Path:
+def template() -> Path:
     """An empty data directory, formatted once: a copy of it saves a start of Java."""
     scram = f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]"
-    java = _java()
+    program = java()
     cache().mkdir(parents=True, exist_ok=True)
     made_with = hashlib.sha256(f"{CLUSTER} {scram} {PROPERTIES}".encode()).hexdigest()[:12]
     template = cache() / f"formatted-{made_with}"
@@ -228,7 +228,7 @@ def _template() -> Path:
         properties = _properties(directory, ports, f"{HOST}:1")
         (directory / "server.properties").write_text(properties, encoding="utf-8")
         done = subprocess.run(
-            [*java, *FORMAT, "--cluster-id", CLUSTER, "--add-scram", scram],
+            [*program, *FORMAT, "--cluster-id", CLUSTER, "--add-scram", scram],
             cwd=directory,
             capture_output=True,
             text=True,
