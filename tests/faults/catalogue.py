@@ -8,7 +8,9 @@ from tests.faults import (
     kafka_network,
     kafka_records,
     kafka_stops,
+    redis_groups,
     redis_servers,
+    state_deaths,
 )
 from tests.faults.fault import FAULTS
 
@@ -19,5 +21,7 @@ __all__ = [
     "kafka_network",
     "kafka_records",
     "kafka_stops",
+    "redis_groups",
     "redis_servers",
+    "state_deaths",
 ]

@@ -119,7 +119,10 @@ class CrashingStore(IStateStore):
         self.remote = store.remote
 
     def attach(self, space: str) -> None:
+        dies = FUSE.before("attach")
         self._store.attach(space)
+        if dies:
+            die()
 
     def detach(self, space: str) -> None:
         self._store.detach(space)
@@ -131,7 +134,11 @@ class CrashingStore(IStateStore):
         return self._store.scan(space, *args, **kwargs)
 
     def positions(self, reader: str) -> Positions:
-        return self._store.positions(reader)
+        dies = FUSE.before("positions")
+        positions = self._store.positions(reader)
+        if dies:
+            die()
+        return positions
 
     def close(self) -> None:
         self._store.close()

@@ -9,7 +9,9 @@ import msgspec
 
 VARIABLE: Final = "FAULTS_WORKER"
 
-Point: TypeAlias = Literal["read", "send", "flush", "write", "commit", "accept"]
+Point: TypeAlias = Literal[
+    "read", "send", "flush", "write", "commit", "accept", "attach", "positions"
+]
 """A method of a backend, between whose calls a process may die."""
 
 

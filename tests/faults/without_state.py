@@ -40,3 +40,26 @@ def _forget_numbers() -> None:
     from slip_redis import outbox, scripts
 
     _put(outbox, "APPEND", _changed(scripts.APPEND, ">= number then return 0", "< 0 then return 0"))
+
+
+@_named("takeover of what is pending")
+def _leave_what_is_pending() -> None:
+    """What former owners were handed stays theirs."""
+    from slip_redis import groups, scripts
+
+    _put(groups, "PLACE", _changed(scripts.PLACE, "if #others > 0", "if #others < 0"))
+
+
+@_named("one owner")
+def _let_everyone_in() -> None:
+    """Nobody asks whether a state has an owner."""
+    import fcntl
+
+    from slip_redis.claims import Claims
+
+    _put(fcntl, "flock", lambda descriptor, operation: None)
+
+    def take(claims: Claims, space: str) -> None:
+        _put(claims, "_owned", frozenset((space,)))
+
+    _put(Claims, "take", take)
