@@ -90,7 +90,6 @@ def stop_under_load(yard: Yard) -> None:
     "had committed.",
     target=SESSION_MS / 1000 + 3,
     without="position of the group",
-    quick=True,
 )
 def take_over(yard: Yard) -> None:
     yard.prepare(partitions=4, cache="", delay=0.001)

@@ -117,7 +117,6 @@ def deleted_before(yard: Yard) -> None:
     protects="An output that is refused fails the run, and its order is not committed.",
     target=RESTART,
     without="flushed before finished",
-    quick=True,
 )
 def result_too_large(yard: Yard) -> None:
     yard.prepare(delay=0.0005)
