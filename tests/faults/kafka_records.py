@@ -65,11 +65,12 @@ def positions_set_back(yard: Yard) -> None:
 
 @fault(
     "orders behind the position are deleted",
-    protects="What is finished is not needed any more.",
+    protects="A group goes on where it is, not where its topic begins.",
     target=RESTART,
+    without="position of the group",
 )
 def deleted_behind(yard: Yard) -> None:
-    yard.prepare(delay=0.001)
+    yard.prepare(delay=0.001, cache=yard.chance.choice(("", "", "rocks")))
     yard.fill(1500)
     worker = yard.start()
     yard.until_handled(yard.chance.randrange(100, 1000))
