@@ -86,7 +86,7 @@ def _break(faults: list[Fault], logs: Path) -> int:
 def _first_complaint(fault: Fault, logs: Path, on: Sequence[Lane]) -> str | None:
     for seed in range(BROKEN_SEEDS):
         (run,) = run_all([Job(fault, seed, broken=True)], logs, on, quiet=True)
-        if run.complaint is not None:
+        if run.complaint is not None and run.was_made:
             return run.complaint
     return None
 

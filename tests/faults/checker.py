@@ -293,10 +293,14 @@ def _recounted(
         if order.bad is not None or beyond or order.place in forgotten:
             continue
         count, before = counts.get(order.key, (0, ""))
-        chained = hashlib.sha256(f"{before}{order.id}".encode()).hexdigest()[:16]
-        counts[order.key] = (count + 1, chained)
+        counts[order.key] = (count + 1, chained(before, order.id))
         numbers[order.place] = count + 1
     yield from counts.items()
+
+
+def chained(before: str, order: str) -> str:
+    """The hash of all ids so far, in their order, as a worker is to make it."""
+    return hashlib.sha256(f"{before}{order}".encode()).hexdigest()[:16]
 
 
 def _without_ids(kept: dict[str, Any] | None) -> tuple[int, str] | None:

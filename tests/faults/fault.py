@@ -66,6 +66,7 @@ class Run:
     Attributes:
         recoveries: seconds from each end of the fault to the next result.
         complaint: what is wrong; None: nothing.
+        was_made: whether the run could be made at all, as far as it is the yard's to make it.
     """
 
     fault: str
@@ -73,6 +74,7 @@ class Run:
     verdict: Verdict
     recoveries: list[float] = field(default_factory=list)
     complaint: str | None = None
+    was_made: bool = True
     seconds: float = 0.0
 
 
@@ -89,6 +91,7 @@ def try_fault(fault: Fault, seed: int, lane: Lane, directory: Path, *, broken: b
     recoveries: list[float] = []
     verdict = Verdict()
     complaint: str | None = None
+    was_made = True
     try:
         with Yard(lane, directory, seed, fault.without if broken else None) as yard:
             fault.run(yard)
@@ -99,5 +102,6 @@ def try_fault(fault: Fault, seed: int, lane: Lane, directory: Path, *, broken: b
         complaint = str(error)
     except Exception:
         complaint = traceback.format_exc()
+        was_made = False
     seconds = time.monotonic() - began
-    return Run(fault.name, seed, verdict, recoveries, complaint, seconds)
+    return Run(fault.name, seed, verdict, recoveries, complaint, was_made, seconds)

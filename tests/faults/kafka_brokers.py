@@ -126,6 +126,7 @@ def leader_killed(yard: Yard) -> None:
     "kill -9 of one of three brokers: the coordinator of the group",
     protects="The group goes on at another one, with its members and its positions.",
     target=10.0,
+    without="search for the coordinator",
 )
 def coordinator_killed(yard: Yard) -> None:
     _, log = on_cluster(yard)

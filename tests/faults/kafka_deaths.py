@@ -90,7 +90,6 @@ def stop_under_load(yard: Yard) -> None:
     "had committed.",
     target=SESSION_MS / 1000 + 3,
     without="position of the group",
-    quick=True,
 )
 def take_over(yard: Yard) -> None:
     yard.prepare(partitions=4, cache="", delay=0.001)
@@ -129,7 +128,7 @@ def idle_member(yard: Yard) -> None:
     protects="What a member commits that the group has given up is refused, and it starts again "
     "where the group is.",
     target=RESTART,
-    without="expulsion is noticed",
+    without="position of the group",
 )
 def zombie(yard: Yard) -> None:
     yard.prepare(partitions=4, cache="", delay=0.001, commit=yard.chance.choice((0.05, 0.2, 1.0)))
@@ -215,6 +214,7 @@ def long_handler(yard: Yard) -> None:
     "an order that blocks the process for longer than the session of the member",
     protects="A member that was expelled joins again, and goes on where the group is.",
     target=RESTART,
+    without="position of the group",
 )
 def blocking_handler(yard: Yard) -> None:
     seconds = SESSION_MS / 1000 * 1.7

@@ -79,6 +79,7 @@ def resets(yard: Yard) -> None:
     "nothing gets through, for less than a request may take",
     protects="A request is waited for; the member keeps its place or joins again.",
     target=BACK,
+    without="patience of the producer",
 )
 def network_hangs(yard: Yard) -> None:
     worker = behind_proxy(yard)
@@ -113,8 +114,9 @@ def half_open(yard: Yard) -> None:
 
 @fault(
     "every reply takes 200 ms",
-    protects="Batches are on the way while the next ones are handled.",
+    protects="Batches are on the way while the next ones are handled, and are waited for.",
     target=BACK,
+    without="patience of the producer",
 )
 def slow_network(yard: Yard) -> None:
     behind_proxy(yard)

@@ -65,11 +65,12 @@ def positions_set_back(yard: Yard) -> None:
 
 @fault(
     "orders behind the position are deleted",
-    protects="What is finished is not needed any more.",
+    protects="A group goes on where it is, not where its topic begins.",
     target=RESTART,
+    without="position of the group",
 )
 def deleted_behind(yard: Yard) -> None:
-    yard.prepare(delay=0.001)
+    yard.prepare(delay=0.001, cache=yard.chance.choice(("", "", "rocks")))
     yard.fill(1500)
     worker = yard.start()
     yard.until_handled(yard.chance.randrange(100, 1000))
@@ -117,7 +118,6 @@ def deleted_before(yard: Yard) -> None:
     protects="An output that is refused fails the run, and its order is not committed.",
     target=RESTART,
     without="flushed before finished",
-    quick=True,
 )
 def result_too_large(yard: Yard) -> None:
     yard.prepare(delay=0.0005)

@@ -25,7 +25,6 @@ def deadline(worker: Worker) -> float:
     protects="The record in hand is waited for.",
     target=RESTART,
     without="the record in hand",
-    quick=True,
 )
 def stop_slow_handler(yard: Yard) -> None:
     slow = yard.chance.uniform(0.3, 1.0)

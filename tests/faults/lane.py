@@ -75,7 +75,11 @@ class Lane:
     def mend(self) -> None:
         """Put back what the last run has broken."""
         for server in (self._broker, self._redis):
-            if server is not None and not server.running:
+            if server is None:
+                continue
+            if server.running:
+                server.resume()
+            else:
                 server.start()
         if self._redis_proxy is not None:
             self._redis_proxy.delay = 0.0

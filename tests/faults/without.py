@@ -133,12 +133,12 @@ def _assign_once() -> None:
     _put(Reader, "assign", assign)
 
 
-@_named("expulsion is noticed")
-def _stay_in_the_group() -> None:
-    """A member that was expelled takes it for any other rebalance."""
-    from slip_kafka.membership import Member
+@_named("search for the coordinator")
+def _keep_to_the_coordinator() -> None:
+    """A client goes on asking the coordinator that it had."""
+    from aiokafka.consumer.group_coordinator import GroupCoordinator
 
-    _put(Member, "_was_expelled", lambda member: False)
+    _put(GroupCoordinator, "coordinator_dead", lambda coordinator: None)
 
 
 @_named("owner of state")

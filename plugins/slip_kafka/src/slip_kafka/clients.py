@@ -80,8 +80,7 @@ async def started(options: KafkaTopicOptions, patience: float) -> AIOKafkaProduc
         left = deadline - asyncio.get_running_loop().time()
         await reach(options, max(left, 0.1))
         producer = AIOKafkaProducer(**producer_arguments(options))
-        # It gives up a batch whose partition has no leader for request_timeout_ms, long before
-        # delivery_timeout_ms: https://github.com/aio-libs/aiokafka/issues/1101.
+        # A batch whose partition has no leader would be given up after request_timeout_ms.
         producer._message_accumulator._batch_ttl = options.delivery_timeout_ms / 1000
         try:
             await producer.start()
