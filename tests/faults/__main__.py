@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.catalogue import FAULTS
-from tests.faults.fault import Fault
+from tests.faults.fault import MISSING, Fault
 from tests.faults.found import Found
 from tests.faults.lane import Lane
 from tests.faults.runs import Job, lanes, run_all
@@ -45,6 +45,8 @@ def main(arguments: list[str]) -> int:
     if chosen.list:
         for each in faults:
             print(f"{each.name:32}  {each.title}\n{'':34}{each.protects}")
+        for name, why in MISSING.items():
+            print(f"{name:32}  can't be made here: {why}")
         return 0
     logs = Path(tempfile.mkdtemp(prefix="slipcore-faults-"))
     if chosen.broken:

@@ -149,6 +149,11 @@ class KafkaLog:
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes)
         self._admin.incremental_alter_configs([resource])[resource].result(PATIENCE)
 
+    def members(self, group: str) -> list[str]:
+        """The names that a group has given its members: who was expelled has a new one."""
+        found = self._admin.describe_consumer_groups([group])[group].result(PATIENCE)
+        return sorted(member.member_id for member in found.members)
+
     def leader(self, topic: str, partition: int) -> int:
         """The id of the broker that leads a partition."""
         found = self._admin.list_topics(topic, timeout=PATIENCE).topics[topic]

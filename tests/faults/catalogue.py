@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tests.faults import (
+    clocks,
+    disks,
     kafka_brokers,
     kafka_deaths,
     kafka_network,
@@ -16,6 +18,8 @@ from tests.faults.fault import FAULTS
 
 __all__ = [
     "FAULTS",
+    "clocks",
+    "disks",
     "kafka_brokers",
     "kafka_deaths",
     "kafka_network",

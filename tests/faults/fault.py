@@ -16,6 +16,8 @@ from tests.faults.yard import Yard
 
 FAULTS: Final[dict[str, Fault]] = {}
 """All there are, by name."""
+MISSING: Final[dict[str, str]] = {}
+"""Those that can't be made on this machine, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,15 @@ def fault(
     target: float | None = None,
     without: str | None = None,
     quick: bool = False,
+    missing: str | None = None,
 ) -> Callable[[Callable[[Yard], None]], Callable[[Yard], None]]:
-    """Make a function a fault, named as it is; see `Fault`."""
+    """Make a function a fault, named as it is; see `Fault`. With what is missing it is none."""
 
     def keep(run: Callable[[Yard], None]) -> Callable[[Yard], None]:
         name = run.__name__.replace("_", "-")
+        if missing is not None:
+            MISSING[name] = missing
+            return run
         FAULTS[name] = Fault(name, title, protects, target, without, quick, run)
         return run
 

@@ -27,16 +27,16 @@ def redis_zombie(yard: Yard) -> None:
         topics=on_redis(yard.lane.redis), partitions=4, cache="", delay=0.001, commit=commit
     )
     yard.fill(200)
-    yard.feed(300)
+    yard.feed(150)
     pair = [yard.start(identity=None) for _ in range(2)]
     for each in pair:
         each.until_started()
-    yard.until_handled(yard.chance.randrange(300, 800))
+    yard.until_handled(yard.chance.randrange(250, 500))
     frozen = yard.chance.choice(pair)
     yard.freeze(frozen)
     yard.recover_everywhere(time.monotonic())
     yard.thaw(frozen)
-    yard.until_handled(1000)
+    yard.until_handled(300)
     drained(yard)
 
 
@@ -49,7 +49,7 @@ def redis_zombie(yard: Yard) -> None:
 def redis_zombie_with_state(yard: Yard) -> None:
     yard.prepare(topics=on_redis(yard.lane.redis), cache="redis", delay=0.001)
     yard.fill(200)
-    yard.feed(300)
+    yard.feed(150)
     former = yard.start(identity=None)
     yard.until_handled(yard.chance.randrange(100, 500))
     yard.freeze(former)
@@ -73,7 +73,7 @@ def redis_zombie_with_state(yard: Yard) -> None:
 def redis_idle_member(yard: Yard) -> None:
     yard.prepare(topics=on_redis(yard.lane.redis), partitions=1, cache="", delay=0.001)
     yard.fill(200)
-    yard.feed(300)
+    yard.feed(150)
     worker = yard.start(identity=None)
     yard.until_handled(yard.chance.randrange(50, 200))
     yard.start(identity=None).until_started()

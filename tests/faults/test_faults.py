@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.catalogue import FAULTS
-from tests.faults.fault import Fault, try_fault
+from tests.faults.fault import MISSING, Fault, try_fault
 from tests.faults.lane import Lane
 
 SEED = 1
@@ -30,3 +30,9 @@ def test_fault(fault: Fault, lane: Lane, tmp_path: Path) -> None:
     assert run.complaint is None
     if fault.target is not None:
         assert run.recoveries
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_fault_that_is_missing(name: str) -> None:
+    """What this machine has not got is said."""
+    pytest.skip(MISSING[name])

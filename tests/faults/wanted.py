@@ -45,6 +45,7 @@ class Wanted(msgspec.Struct, frozen=True):
         retries: how often it is tried again before that.
         hangs: the id of the order that it never gets done with.
         full: whether its last sink has no room for anything.
+        ticks: whether it says how late its loop is.
         crash: where it dies.
         without: the protection that is taken out of it.
     """
@@ -61,6 +62,7 @@ class Wanted(msgspec.Struct, frozen=True):
     retries: int = 0
     hangs: str | None = None
     full: bool = False
+    ticks: bool = False
     crash: Crash | None = None
     without: str | None = None
 

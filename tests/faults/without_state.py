@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 AROUND_STATE: Final[dict[str, Callable[[], None]]] = {}
@@ -63,3 +66,34 @@ def _let_everyone_in() -> None:
         _put(claims, "_owned", frozenset((space,)))
 
     _put(Claims, "take", take)
+
+
+@_named("state in a thread")
+def _write_in_the_loop() -> None:
+    """State is written in the event loop."""
+    from slipcore.interfaces import IStateStore
+
+    async def awrite(store: Any, changes: Any, positions: Mapping[str, Any] = {}) -> None:
+        store.write(changes, positions)
+
+    _put(IStateStore, "awrite", awrite)
+
+
+@_named("state that was refused")
+def _take_refused_state_for_written() -> None:
+    """Nobody looks whether state could be written."""
+    from slipcore.interfaces import IStateStore
+
+    real: Any = IStateStore.awrite
+
+    async def awrite(store: Any, changes: Any, positions: Mapping[str, Any] = {}) -> None:
+        with suppress(Exception):
+            await real(store, changes, positions)
+
+    _put(IStateStore, "awrite", awrite)
+
+
+@_named("monotonic clock")
+def _wait_by_the_wall_clock() -> None:
+    """The loop's timers go by the wall clock."""
+    _put(asyncio.BaseEventLoop, "time", lambda loop: time.time())

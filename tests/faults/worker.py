@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from slipcore import App, ISink, Limits, Out, Record, dead_letter, retry, skip
+from tests.faults.lag import Ticker
 from tests.faults.wanted import Wanted
 from tests.faults.without import take_out
 
@@ -109,3 +110,10 @@ else:
 @app.on_start
 def say() -> None:
     print(f"{wanted.name} is process {os.getpid()}", flush=True)
+
+
+if wanted.ticks:
+
+    @app.on_start
+    def tick() -> None:
+        Ticker()

@@ -58,6 +58,7 @@ class Yard:
         recoveries: seconds from the end of each fault to the next result.
         wanted: how workers work, unless told otherwise at their start.
         also: what ends with it.
+        environment: variables that workers are started with.
         redis_at: where the Redis server with the state is.
     """
 
@@ -71,6 +72,7 @@ class Yard:
         self.evidence = Evidence(counts=True, policy="raise")
         self.name = f"yard-{uuid4().hex[:8]}"
         self.also = ExitStack()
+        self.environment: dict[str, str] = {}
         self.redis_at: Callable[[], tuple[str, int]] = lane.redis_place
         self.topic = "kafka"
         self.cache: str | None = None
@@ -223,7 +225,7 @@ class Yard:
                 former self is expelled.
             wanted: how it works, see `Wanted`.
         """
-        settings: dict[str, str] = {}
+        settings = dict(self.environment)
         if identity is not None:
             table = self._topics_on.upper().replace("-", "_")
             settings[f"SLIP_BACKENDS__{table}__GROUP_INSTANCE_ID"] = identity
