@@ -8,12 +8,13 @@ SEEDS ?= 10000
 SEED ?=
 BUGS ?=
 SAVE ?=
+FAULT ?=
 DEMO := $(BIN)/python -m examples.flights
 # Tests mostly wait, and those of one file share what they start.
 SIDE_BY_SIDE := --numprocesses 3 --dist loadfile
 WANTED := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help test test-offline mutate simulate kafka redis demo demo-clean fmt lint type bench bench-quick bench-full docs audit clean
+.PHONY: help test test-offline mutate simulate faults kafka redis demo demo-clean fmt lint type bench bench-quick bench-full docs audit clean
 .DEFAULT_GOAL := help
 
 help: ## list all of this
@@ -32,6 +33,12 @@ mutate: $(STAMP) ## take each check out of the contract kit in turn: a wrong bac
 simulate: $(STAMP) ## break made-up apps in made-up ways: SEEDS=10000 of them, SEED=7 one, BUGS=1 wrong engines
 	@$(BIN)/python -m tests.simulation $(if $(BUGS),--bugs) \
 		$(if $(SEED),--first $(SEED) --seeds 1,--seeds $(SEEDS))
+
+# SEEDS and SIDE_BY_SIDE have other defaults here.
+faults: SEEDS := $(if $(filter-out file,$(origin SEEDS)),$(SEEDS),20)
+faults: SIDE_BY_SIDE := $(if $(filter-out file,$(origin SIDE_BY_SIDE)),$(SIDE_BY_SIDE),1)
+faults: $(STAMP) ## kill, stop and starve apps on real servers: SEEDS=20 runs of each, FAULT=name of one
+	@$(BIN)/python -m tests.faults $(FAULT) --seeds $(SEEDS) --side-by-side $(SIDE_BY_SIDE)
 
 kafka: $(STAMP) ## run a Kafka to play with until Ctrl-C
 	@$(BIN)/python -m tests.servers kafka

@@ -72,22 +72,31 @@ class Kafka(Server):
         port: the plain listener's; by default one that is free, as for the others.
         advertised: the `host:port` that clients of the plain listener are sent to once they have
             called, such as a proxy's; by default its own.
+        settings: more lines of its `server.properties`.
     """
 
     user = USER
     password = PASSWORD
 
-    def __init__(self, port: int | None = None, *, advertised: str | None = None) -> None:
+    def __init__(
+        self, port: int | None = None, *, advertised: str | None = None, settings: str = ""
+    ) -> None:
         super().__init__("Kafka")
         self._ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
         if port is not None:
             self._ports["plain"] = port
         self._advertised = advertised
+        self._settings = settings
 
     @property
     def address(self) -> str:
         """`host:port` of the listener that asks for nothing."""
         return self._at("plain")
+
+    @property
+    def internal_address(self) -> str:
+        """`host:port` of another one, which sends clients to nobody else."""
+        return self._at("internal")
 
     @property
     def sasl_address(self) -> str:
@@ -112,12 +121,13 @@ class Kafka(Server):
     def prepare(self) -> None:
         _certify(self.directory)
         properties = _properties(self.directory, self._ports, self._advertised or self.address)
-        (self.directory / "server.properties").write_text(properties, encoding="utf-8")
-        shutil.copytree(_template(), self.directory / "data")
+        text = properties + self._settings
+        (self.directory / "server.properties").write_text(text, encoding="utf-8")
+        shutil.copytree(template(), self.directory / "data")
 
     def command(self) -> list[str]:
         return [
-            *_java(),
+            *java(),
             "-Xmx512m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
@@ -174,10 +184,10 @@ def prepare() -> None:
     Raises:
         ServerError: it can't be had.
     """
-    _template()
+    template()
 
 
-def _java() -> list[str]:
+def java() -> list[str]:
     """Java with Kafka's classes: the one of the system if it is new enough, else the wheel's."""
     found = shutil.which("java")
     if found is None or _java_version(found) < OLDEST_JAVA:
@@ -203,10 +213,10 @@ def _java_of_wheel() -> str:
     return str(JAVA)
 
 
-def _template() -> Path:
+def template() -> Path:
     """An empty data directory, formatted once: a copy of it saves a start of Java."""
     scram = f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]"
-    java = _java()
+    program = java()
     cache().mkdir(parents=True, exist_ok=True)
     made_with = hashlib.sha256(f"{CLUSTER} {scram} {PROPERTIES}".encode()).hexdigest()[:12]
     template = cache() / f"formatted-{made_with}"
@@ -218,7 +228,7 @@ def _template() -> Path:
         properties = _properties(directory, ports, f"{HOST}:1")
         (directory / "server.properties").write_text(properties, encoding="utf-8")
         done = subprocess.run(
-            [*java, *FORMAT, "--cluster-id", CLUSTER, "--add-scram", scram],
+            [*program, *FORMAT, "--cluster-id", CLUSTER, "--add-scram", scram],
             cwd=directory,
             capture_output=True,
             text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import ssl
 import struct
@@ -34,6 +35,9 @@ class Proxy:
         target: `host:port` of the server; it may be set later.
         tls: ends TLS here: clients speak it, the server doesn't.
         delay: seconds by which each chunk of a reply is held up; it may be set later.
+
+    Attributes:
+        reset_share: of the chunks of reply, how many end their connection instead, 0 to 1.
     """
 
     def __init__(
@@ -41,11 +45,13 @@ class Proxy:
     ) -> None:
         self.target = target
         self.delay = delay
+        self.reset_share = 0.0
         (self.port,) = free_ports(1)
         self._tls = tls
         self._replies_to_drop = 0
         self._open: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
+        self._abandoned: list[asyncio.Event] = []
         self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -66,6 +72,13 @@ class Proxy:
     def hang(self) -> None:
         """Keep connections and accept new ones, and hold up all that comes, either way."""
         self._run(self._turn(Mode.HANG))
+
+    def abandon(self) -> None:
+        """Let nothing through any more on these connections, and say so to nobody; new ones work.
+
+        So it is for a client whose server, or a router on the way, was switched off.
+        """
+        self._run(self._abandon())
 
     def cut(self) -> None:
         """Reset all connections; new ones are served as before."""
@@ -111,9 +124,17 @@ class Proxy:
         elif self._server is None:
             self._server = await asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
 
+    async def _abandon(self) -> None:
+        self._flowing.clear()
+        self._abandoned.append(self._flowing)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     async def _cut(self) -> None:
         while self._open:
             _reset(self._open.pop())
+        while self._abandoned:  # what waits there sees that its connection is gone
+            self._abandoned.pop().set()
 
     async def _drop(self, number: int) -> None:
         self._replies_to_drop = number
@@ -127,8 +148,9 @@ class Proxy:
     async def _serve(self, requests: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         host, _, port = self.target.rpartition(":")
         self._open.add(client)
+        flowing = self._flowing
         try:
-            await self._flowing.wait()
+            await flowing.wait()
             if client.transport.is_closing():
                 return
             replies, server = await asyncio.open_connection(host, int(port))
@@ -137,8 +159,8 @@ class Proxy:
             _reset(client)
             return
         self._open.add(server)
-        there = asyncio.create_task(self._pass_requests(requests, server))
-        back = asyncio.create_task(self._pass_replies(replies, client))
+        there = asyncio.create_task(self._pass_requests(requests, server, flowing))
+        back = asyncio.create_task(self._pass_replies(replies, client, flowing))
         try:
             # Once either side has closed there is nobody to talk to, as these protocols go.
             await asyncio.wait([there, back], return_when=asyncio.FIRST_COMPLETED)
@@ -151,15 +173,15 @@ class Proxy:
                 writer.close()
 
     async def _pass_requests(
-        self, requests: asyncio.StreamReader, server: asyncio.StreamWriter
+        self, requests: asyncio.StreamReader, server: asyncio.StreamWriter, flowing: asyncio.Event
     ) -> None:
         while chunk := await requests.read(CHUNK):
-            await self._flowing.wait()
+            await flowing.wait()
             server.write(chunk)
             await server.drain()
 
     async def _pass_replies(
-        self, replies: asyncio.StreamReader, client: asyncio.StreamWriter
+        self, replies: asyncio.StreamReader, client: asyncio.StreamWriter, flowing: asyncio.Event
     ) -> None:
         while chunk := await replies.read(CHUNK):
             if self._replies_to_drop:
@@ -167,8 +189,11 @@ class Proxy:
                 if not self._replies_to_drop:
                     await self._cut()
                 continue
+            if random.random() < self.reset_share:
+                _reset(client)
+                return
             await asyncio.sleep(self.delay)
-            await self._flowing.wait()
+            await flowing.wait()
             client.write(chunk)
             await client.drain()
 

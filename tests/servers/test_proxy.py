@@ -128,6 +128,32 @@ def test_drop_more_replies(proxy: Proxy) -> None:
             ask(client)
 
 
+def test_abandon(proxy: Proxy) -> None:
+    """Connections that are there stay, and say nothing ever; new ones are served."""
+    with connected(proxy) as old:
+        assert ask(old) == PONG
+        proxy.abandon()
+        old.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            ask(old)
+        with connected(proxy) as new:
+            assert ask(new) == PONG
+        proxy.cut()
+        with pytest.raises(ConnectionResetError):
+            old.recv(100)
+
+
+def test_reset_share(proxy: Proxy) -> None:
+    """Of so many replies the connection is reset instead; others go on."""
+    with connected(proxy) as other, connected(proxy) as client:
+        assert ask(client) == PONG
+        proxy.reset_share = 1.0
+        with pytest.raises(ConnectionResetError):
+            ask(client)
+        proxy.reset_share = 0.0
+        assert ask(other) == PONG
+
+
 def test_delay(proxy: Proxy) -> None:
     """A reply takes at least that long."""
     proxy.delay = 0.2

@@ -67,6 +67,28 @@ def test_a_broker_that_is_killed_and_comes_back(broker: Kafka, name: str) -> Non
     run(scenario(), 90)
 
 
+def test_a_broker_that_is_away_for_longer_than_a_request_may_take(broker: Kafka, name: str) -> None:
+    """Outputs fail when `delivery_timeout_ms` is over, and not with their partition's leader."""
+
+    async def scenario() -> None:
+        async with producer(broker.address, name, request_timeout_ms=1_000) as it:
+            await send(it, Out(b"0"))
+            await it.flush()
+            stopping = asyncio.create_task(asyncio.to_thread(broker.stop))
+            number = 1
+            while not stopping.done():  # while it stops, its partitions have no leader
+                await send(it, Out(b"%d" % number))
+                number += 1
+                await asyncio.sleep(0.01)
+            await stopping
+            await asyncio.sleep(1.5)
+            await asyncio.to_thread(broker.start)
+            await it.flush()
+        assert await values_of(broker.address, name) == [b"%d" % n for n in range(number)]
+
+    run(scenario(), 90)
+
+
 def test_an_answer_that_is_lost_doubles_nothing(name: str) -> None:
     """The broker has written a batch, and the writer sends it again: it is there once."""
     with Proxy() as proxy, Kafka(advertised=proxy.address) as broker:

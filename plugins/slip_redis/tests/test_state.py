@@ -89,6 +89,23 @@ def test_an_owner_that_was_replaced_writes_nothing(redis: Redis, make_store: Mak
     assert second.positions("reader") == {}
 
 
+def test_a_fenced_owner_reads_nothing_of_the_newer_one(redis: Redis, make_store: MakeStore) -> None:
+    """It was silent for longer than its lease: reads are refused as well."""
+    first, second = make_store(redis.url, lease=0.3), make_store(redis.url, lease=0.3)
+    first.attach("a")
+    first.write({"a": {b"k": b"first"}})
+    assert first.get("a", b"k") == b"first"
+    _fall_silent(first._claims)
+    time.sleep(0.4)
+    second.attach("a")
+    second.write({"a": {b"k": b"second"}})
+    with pytest.raises(FencedError, match="the state a .* has a newer owner"):
+        first.get("a", b"k")
+    with pytest.raises(FencedError, match="the state a .* has a newer owner"):
+        first.scan("a")
+    assert second.get("a", b"k") == b"second"
+
+
 def test_a_lease_that_nobody_wanted_is_still_the_owners(
     redis: Redis, make_store: MakeStore
 ) -> None:

@@ -80,6 +80,8 @@ async def started(options: KafkaTopicOptions, patience: float) -> AIOKafkaProduc
         left = deadline - asyncio.get_running_loop().time()
         await reach(options, max(left, 0.1))
         producer = AIOKafkaProducer(**producer_arguments(options))
+        # A batch whose partition has no leader would be given up after request_timeout_ms.
+        producer._message_accumulator._batch_ttl = options.delivery_timeout_ms / 1000
         try:
             await producer.start()
         except BaseException as error:

@@ -7,7 +7,7 @@ import os
 import socket
 from secrets import token_hex
 from threading import Event, Thread
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from slip_redis.errors import FAILURES
@@ -50,6 +50,7 @@ class Claims:
         self._lease = lease
         self._who = f"{self.token} process {os.getpid()} on {socket.gethostname()}"
         self._owned: frozenset[str] = frozenset()
+        self._until: dict[str, float] = {}
         self._over = Event()
         self._renewing: Thread | None = None
 
@@ -68,6 +69,7 @@ class Claims:
             keys = [self._keys.format, self._keys.owners, self._keys.leases]
             keys += self._keys.space(space)
             lease = round(self._lease * 1000)
+            asked = monotonic()
             found = self._client.run(CLAIM, keys, [FORMAT, self.token, space, lease, self._who])
             if not found:
                 break
@@ -90,6 +92,7 @@ class Claims:
                 )
             seen = deadline
             sleep(_LOOK_SECONDS)
+        self._until[space] = asked + self._lease
         self._owned |= {space}
         _OPEN.add((os.getpid(), self.token))
         if self._renewing is None:
@@ -108,6 +111,22 @@ class Claims:
             except FAILURES as error:
                 logger.debug("A space was not given up: %s", error)  # its lease ends
 
+    def lost(self, space: str) -> str:
+        """Why what was read of an owned space until now may be another owner's; "": it is not.
+
+        A lease lasts from the moment that the server was asked for it, if not longer: only an
+        object that has been silent for that long has to ask.
+
+        Returns:
+            "FENCED", "GONE" or "", as the script of a write says it.
+        """
+        if space not in self._owned or monotonic() < self._until[space]:
+            return ""
+        owner: bytes | None = self._client.execute("HGET", self._keys.owners, space)
+        if owner is None:
+            return "GONE"
+        return "" if owner.decode() == self.token else "FENCED"
+
     def close(self) -> None:
         """Give up all spaces. May be called twice."""
         _OPEN.discard((os.getpid(), self.token))
@@ -122,10 +141,14 @@ class Claims:
             if not owned:
                 continue
             args: list[Arg] = [self.token, round(self._lease * 1000), self._who, *owned]
+            asked = monotonic()
             try:
-                self._client.run(RENEW, [self._keys.owners, self._keys.leases], args)
+                renewed = self._client.run(RENEW, [self._keys.owners, self._keys.leases], args)
             except FAILURES as error:
                 logger.debug("A lease was not renewed: %s", error)  # the next time is soon
+            else:
+                for space in renewed:
+                    self._until[space.decode()] = asked + self._lease
 
     def in_use(self, space: str, who: str) -> StateInUseError:
         """The error for a space that another one owns."""

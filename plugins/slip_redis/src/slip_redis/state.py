@@ -80,8 +80,8 @@ class RedisStateStore(IStateStore):
 
     def get(self, space: str, key: bytes) -> bytes | None:
         _, values = self._keys.space(space)
-        found: bytes | None = self._read(
-            f"read the state {space}", lambda: self._client.execute("HGET", values, key)
+        found: bytes | None = self._read_space(
+            space, lambda: self._client.execute("HGET", values, key)
         )
         return found
 
@@ -102,9 +102,8 @@ class RedisStateStore(IStateStore):
             int(backwards),
             limit,
         ]
-        found = self._read(
-            f"read the state {space}",
-            lambda: self._client.run(SCAN, self._keys.space(space), args),
+        found = self._read_space(
+            space, lambda: self._client.run(SCAN, self._keys.space(space), args)
         )
         return list(zip(found[::2], found[1::2], strict=True))
 
@@ -213,6 +212,17 @@ class RedisStateStore(IStateStore):
     def _in_thread(self, call: Callable[[], T]) -> asyncio.Future[T]:
         self._check_open()
         return asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    def _read_space(self, space: str, call: Callable[[], Any]) -> Any:
+        """Read what no newer owner has written: outputs would be made of it."""
+
+        def read() -> tuple[Any, str]:
+            return call(), self._claims.lost(space)
+
+        found, lost = self._read(f"read the state {space}", read)
+        if lost:
+            raise self._failed(StateError(f"{lost} {space}"))
+        return found
 
     def _read(self, doing: str, call: Callable[[], Any]) -> Any:
         from slip_redis.errors import FAILURES, reason

@@ -1,0 +1,31 @@
+"""All faults: imported, they are known."""
+
+from __future__ import annotations
+
+from tests.faults import (
+    clocks,
+    disks,
+    kafka_brokers,
+    kafka_deaths,
+    kafka_network,
+    kafka_records,
+    kafka_stops,
+    redis_groups,
+    redis_servers,
+    state_deaths,
+)
+from tests.faults.fault import FAULTS
+
+__all__ = [
+    "FAULTS",
+    "clocks",
+    "disks",
+    "kafka_brokers",
+    "kafka_deaths",
+    "kafka_network",
+    "kafka_records",
+    "kafka_stops",
+    "redis_groups",
+    "redis_servers",
+    "state_deaths",
+]

@@ -1,0 +1,38 @@
+"""One run of each fault that takes a few seconds; `make faults` makes them all, often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.fault import MISSING, Fault, try_fault
+from tests.faults.lane import Lane
+
+SEED = 1
+QUICK = [fault for fault in FAULTS.values() if fault.quick]
+
+
+@pytest.fixture(scope="module")
+def lane() -> Iterator[Lane]:
+    """Servers that these runs may hurt."""
+    with Lane() as made:
+        yield made
+
+
+@pytest.mark.servers("kafka", "redis")
+@pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.name)
+def test_fault(fault: Fault, lane: Lane, tmp_path: Path) -> None:
+    """Nothing is lost, nothing is counted twice, and repeats stay within their bound."""
+    run = try_fault(fault, SEED, lane, tmp_path)
+    assert run.complaint is None
+    if fault.target is not None:
+        assert run.recoveries
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_fault_that_is_missing(name: str) -> None:
+    """What this machine has not got is said."""
+    pytest.skip(MISSING[name])
