@@ -20,7 +20,7 @@ from slipcore.plugins import Plugins
 APPS = Path(__file__).parent / "apps"
 SLIP = [sys.executable, "-m", "slipcore.cli"]
 KEPT = {"n0": 0, "n1": 10, "n2": 20}
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds after which a process that has not ended never will."""
 
 

@@ -19,7 +19,7 @@ from slipcore.cli.commands import slip as slip_command
 from slipcore.cli.target import Target
 
 ROOT = Path(__file__).parent.parent
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 Slip: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 Start: TypeAlias = Callable[..., subprocess.Popen[str]]

@@ -20,7 +20,7 @@ from slipcore.optiondocs import OptionInfo, describe_options, type_words
 
 Slip: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def backends(*args: str) -> Result:

@@ -264,11 +264,11 @@ def test_a_server_that_is_not_there_has_failed_in_time(slip: Slip, write: Write)
         "\n[topics.r]\nbackend = 'redis'\nurl = 'redis://joe:hunter2@localhost:1/0'\n",
     )
     began = time.monotonic()
-    result = slip("doctor", "--json", "--timeout", "10")
-    assert time.monotonic() - began < 18
+    result = slip("doctor", "--json", "--timeout", "16")
+    assert time.monotonic() - began < 40
     found = rows(result)
     assert result.returncode == 1
-    assert "no Kafka answers at localhost:1 within 5 s" in found["topic k"]["problem"]
+    assert "no Kafka answers at localhost:1 within 8 s" in found["topic k"]["problem"]
     assert "Redis at localhost:1" in found["topic r"]["problem"]
     assert "hunter2" not in result.stdout + result.stderr
     assert result.stderr == ""

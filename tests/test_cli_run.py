@@ -19,7 +19,9 @@ from typing import TypeAlias
 
 import pytest
 
-DEADLINE = 20.0
+from slipcore.backends.sqlite.file import SlipFile
+
+DEADLINE = 60.0
 
 Slip: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 Start: TypeAlias = Callable[..., subprocess.Popen[str]]
@@ -347,15 +349,27 @@ def test_a_deadline_that_passes_ends_with_3(start_slip: Start, write: Write) -> 
     assert stderr.startswith("Error: Stopped after 0.3 s with unfinished work")
 
 
+def wait_for_positions(directory: Path, records: int) -> None:
+    """Until the state has the offset of the last of so many records."""
+    file = SlipFile(directory / ".slip" / "slip.db")
+    db = file.acquire_reader()
+    end = time.monotonic() + DEADLINE
+    while db.execute("SELECT sum(position) FROM positions").fetchall() != [(records - 1,)]:
+        assert time.monotonic() < end, "they are not committed"
+        time.sleep(0.05)
+    db.close()
+    file.close()
+
+
 def test_after_a_kill_a_run_goes_on_where_it_was(
-    start_slip: Start, slip: Slip, write: Write
+    start_slip: Start, write: Write, tmp_path: Path
 ) -> None:
     """kill -9 costs nothing that was committed: the counts of the next run build on it."""
     write("words.py", Path("counting.py"))
     expected = ["('to', 1)", "('be', 1)", "('or', 1)", "('not', 1)", "('to', 2)", "('be', 2)"]
     process = start_slip("run", "words.py", "-q")
     assert [read_line(process) for _ in expected] == expected
-    time.sleep(1.5)  # the interval of commits, with slack
+    wait_for_positions(tmp_path, len(expected))
     process.kill()
     process.wait(DEADLINE)
     again = start_slip("run", "words.py", "-q")

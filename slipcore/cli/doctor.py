@@ -33,7 +33,7 @@ from slipcore.config import Config
 from slipcore.interfaces import Probed, Probing, Secret, SlipError
 from slipcore.settings import MASK, Setting, mask
 
-RESERVE: Final = 5.0
+RESERVE: Final = 8.0
 """Seconds of the deadline that are kept back, half of it at the most: before them a backend has to
 say itself why there is no answer."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import subprocess
 import threading
@@ -36,7 +37,7 @@ Write: TypeAlias = Callable[..., Path]
 Start: TypeAlias = Callable[..., subprocess.Popen[str]]
 Slip: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 HANGING = """
 import asyncio, time
@@ -250,10 +251,11 @@ def test_health_can_be_asked_for_in_the_process(tmp_path: Path) -> None:
         found.append(await app.health())
 
     asyncio.run(main())
-    assert [(h.live, h.ready, h.problems) for h in found] == [
+    said = [[re.sub(r"[\d.]+ s", "N s", p) for p in h.problems] for h in found]
+    assert [(h.live, h.ready, p) for h, p in zip(found, said, strict=True)] == [
         (True, False, ["the app is not running"]),
         (True, True, []),
-        (True, False, ["slow has had an item in hand for 0.3 s"]),
+        (True, False, ["slow has had an item in hand for N s"]),
         (True, False, ["the app is not running"]),
     ]
     assert not any(t.name == "slip-control" for t in threading.enumerate())
@@ -309,7 +311,7 @@ def test_a_run_that_does_not_get_on_is_not_ready(
     tmp_path: Path, source: dict[str, bool], sink: list[type[ISink]], problem: str
 ) -> None:
     """Nothing is fetched, nothing committed, nothing durable: each is told, after the time."""
-    app = app_in(tmp_path, hung=0.3, stop=0.1, close=0.1, commit=0.05)
+    app = app_in(tmp_path, hung=1.5, stop=0.1, close=0.1, commit=0.05)
 
     @app.handle(Stuck(**source), sink=[make() for make in sink], name="take")
     def take(record: Record) -> bytes:
@@ -317,17 +319,17 @@ def test_a_run_that_does_not_get_on_is_not_ready(
         return value
 
     async def main() -> list[Health]:
-        found = []
+        found: list[Health] = []
         running = asyncio.ensure_future(app.stream())
-        for _ in range(8):
-            await asyncio.sleep(0.1)
-            found.append(await app.health())
+        async with asyncio.timeout(DEADLINE):
+            while not any(problem in said for health in found[-1:] for said in health.problems):
+                await asyncio.sleep(0.05)
+                found.append(await app.health())
         app.stop()
         await asyncio.wait([running])
         running.exception()
         return found
 
-    first, *_, last = asyncio.run(main())
-    assert (first.live, first.ready, first.problems) == (True, True, [])
+    *before, last = asyncio.run(main())
+    assert (True, True, []) in [(h.live, h.ready, h.problems) for h in before]
     assert (last.live, last.ready) == (True, False)
-    assert any(problem in said for said in last.problems), last.problems

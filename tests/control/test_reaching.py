@@ -22,7 +22,7 @@ Write: TypeAlias = Callable[..., Path]
 Start: TypeAlias = Callable[..., subprocess.Popen[str]]
 Slip: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 SLIP = [sys.executable, "-m", "slipcore.cli"]
 
 FLOWING = """
