@@ -13,6 +13,7 @@ from slipcore.engine.batches import BatchLane
 from slipcore.engine.bindings import Binding, compile_step
 from slipcore.engine.concurrency import ConcurrentLane
 from slipcore.engine.delivery import Lane
+from slipcore.engine.iterables import IterableStream
 from slipcore.engine.letters import Letterbox
 from slipcore.engine.pipes import PipedLane
 from slipcore.engine.policies import DeadLetter, Rule
@@ -20,7 +21,7 @@ from slipcore.engine.runner import Limits, Runner
 from slipcore.engine.sinks import MendingSink, RunSink
 from slipcore.engine.sources import SourceStream
 from slipcore.engine.state import StateWriter
-from slipcore.engine.streams import IterableStream, PausableStream
+from slipcore.engine.streams import PausableStream
 from slipcore.engine.threads import ThreadPool
 from slipcore.engine.trials import Trials
 from slipcore.errorpolicies import settle

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from slipcore.engine.delivery import Lane, committable
+from slipcore.engine.iterables import IterableStream
 from slipcore.engine.sources import SourceStream
-from slipcore.engine.streams import IterableStream, PausableStream
+from slipcore.engine.streams import PausableStream
 
 
 @runtime_checkable
