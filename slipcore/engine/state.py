@@ -186,6 +186,15 @@ def _may_land_later(built_on: Generation, generation: Generation) -> bool:
     return built_on.lane is not generation.lane or built_on.number > generation.number
 
 
+def is_built_upon(generation: Generation) -> bool:
+    """Whether another generation has written over what this one wrote."""
+    return any(
+        entry is not None and entry[1] is not generation
+        for space, writes in generation.writes.items()
+        for entry in map(space.pending.get, writes)
+    )
+
+
 def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
     """Take back what the records from `index` on wrote, last write first.
 
