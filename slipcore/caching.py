@@ -234,7 +234,7 @@ class Cache(ICache):
         """The value of a key, or `default`; for a list of keys the list of their values."""
         if isinstance(key, list):
             return [self.get(k, default) for k in key]
-        space = self._near or self._space()
+        space = self._space() if LOOPS or self._near is None else self._near
         encoded = encode_key(key)
         value = space.hot.get(encoded, _MISSING)
         if value is not _MISSING:
@@ -260,14 +260,14 @@ class Cache(ICache):
             EncodeError: the key or value is of a type that can't be kept exactly.
             StateError: it could not be written; nothing has changed.
         """
-        space = self._near or self._space()
+        space = self._space() if LOOPS or self._near is None else self._near
         encoded = encode_key(key)
         space.put(encoded, self._encoded(key, value))
         self._keep_hot(space, encoded, value)
 
     def delete(self, key: Key, write_opt: Any = None) -> None:
         """Forget a key; one that is not there is ignored."""
-        space = self._near or self._space()
+        space = self._space() if LOOPS or self._near is None else self._near
         encoded = encode_key(key)
         space.put(encoded, None)
         space.hot.pop(encoded, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from time import monotonic
 from types import CoroutineType
 from typing import Any, Final
@@ -35,6 +36,7 @@ class ConcurrentLane(FlightLane):
     def __init__(self, *args: Any, size: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.size = size
+        self._context = copy_context()  # not that of whoever happens to set a worker to work
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
         self._open = True
@@ -104,7 +106,7 @@ class ConcurrentLane(FlightLane):
     async def _wanted(self, low: int) -> None:
         """Wait until a worker leaves no more than that to be begun, or is free."""
         self._low = low
-        self._intake = asyncio.get_running_loop().create_future()
+        self._intake = self._loop.create_future()
         try:
             await self._intake
         finally:
@@ -175,7 +177,7 @@ class ConcurrentLane(FlightLane):
     async def _turn(self) -> None:
         """Wait until there is something to begin."""
         self._call_for_more()
-        waiter = asyncio.get_running_loop().create_future()
+        waiter = self._loop.create_future()
         self._idle.append(waiter)
         try:
             await waiter
@@ -194,7 +196,7 @@ class ConcurrentLane(FlightLane):
                 waiter.set_result(None)
                 count -= 1
         for _ in range(min(count, self.size - len(self._workers))):
-            task = asyncio.create_task(self._work())
+            task = self._loop.create_task(self._work(), context=self._context.copy())
             self._workers.add(task)
             task.add_done_callback(self._worker_ended)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -12,7 +12,7 @@ from slipcore.engine.delivery import Lane
 from slipcore.engine.flights import DONE, PARKED, Flight, Line
 from slipcore.engine.generations import Generation
 from slipcore.engine.policies import GivenBack, Retry, raised
-from slipcore.engine.state import undo, undo_all
+from slipcore.engine.state import is_built_upon, undo, undo_all
 from slipcore.engine.threads import ThreadPool
 from slipcore.engine.trials import Verdict, named
 from slipcore.interfaces import StateError
@@ -37,6 +37,7 @@ class FlightLane(Lane):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self._loop = asyncio.get_running_loop()
         self._line = Line(order == "partition")
         self._threads = threads
         self._running = 0
@@ -67,7 +68,7 @@ class FlightLane(Lane):
                 line.free(flight.key)
             if not self._promoting and line.flights[0].stage == DONE:
                 self._promoting = True
-                asyncio.get_running_loop().call_soon(self._promote)
+                self._loop.call_soon(self._promote)
         if not self._running:
             self._see_busy()
             self._progress.set()
@@ -103,17 +104,18 @@ class FlightLane(Lane):
 
     async def _failed(self, flight: Flight, error: Exception) -> None:
         """Do what the rules say about a record that failed; what it wrote is undone."""
-        built_on = undo(flight, 0)
         verdict = self._verdict_on(flight, error)
         if flight.dead or (verdict is not None and verdict.rule is None):
-            self._give_up(flight, error, built_on)
-        elif built_on:
-            self._give_up(flight, _built_upon(self, flight, error), built_on)
-        elif verdict is None:
-            self._part(flight)
+            self._give_up(flight, error)
+            return
+        if is_built_upon(flight):
+            self._give_up(flight, _built_upon(self, flight, error))
+            return
+        undo(flight, 0)
+        self._part(flight)
+        if verdict is None:
             self._park(flight, None)
         else:
-            self._part(flight)
             await self._obey(flight, verdict)
 
     def _part(self, flight: Flight) -> None:
@@ -134,7 +136,7 @@ class FlightLane(Lane):
         try:
             await trials.dispose(verdict, item)
         except Exception as refused:
-            self._give_up(flight, refused, undo(flight, 0))
+            self._give_up(flight, refused)
         except BaseException as error:
             self._interrupted(flight, error, task)
         else:
@@ -157,31 +159,26 @@ class FlightLane(Lane):
             undo(flight, 0)
             self._look()
             raise error
-        self._give_up(flight, error, undo(flight, 0))
+        self._give_up(flight, error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
 
-    def _give_up(self, flight: Flight, error: BaseException, built_on: set[Generation]) -> None:
+    def _give_up(self, flight: Flight, error: BaseException) -> None:
         """A record's error is raised: what is before it goes on, all from it on comes again."""
         self._running -= 1
         flight.task = None
         if flight.dead:
-            self._let_go([flight], error, built_on)
+            self._let_go([flight], error)
         else:
             raised(error, self.reader, flight.records[0])
             self.closed = True
-            self._let_go(self._line.cut(flight), error, built_on)
+            self._let_go(self._line.cut(flight), error)
             if self.failure is None:
                 self.failure = error
                 self._on_failure(error)
         self._look()
 
-    def _let_go(
-        self,
-        flights: Sequence[Flight],
-        error: BaseException | None,
-        built_on: Collection[Generation] = (),
-    ) -> None:
+    def _let_go(self, flights: Sequence[Flight], error: BaseException | None) -> None:
         """Undo what flights wrote that are in the line no more; what is built on it goes too."""
         for flight in flights:
             flight.dead = True
@@ -189,7 +186,7 @@ class FlightLane(Lane):
                 timer.cancel()
             if flight.task is not None and self._threads is None:
                 flight.task.cancel()
-        left = undo_all(flights).union(built_on).difference(flights)
+        left = undo_all(flights)
         for flight in flights:
             self._part(flight)
         self._see_parked()
@@ -207,8 +204,7 @@ class FlightLane(Lane):
         """Let a record wait, in its place, for another try; None: until the gate is open."""
         flight.stage, flight.task = PARKED, None
         self._running -= 1
-        loop = asyncio.get_running_loop()
-        timer = None if seconds is None else loop.call_later(seconds, self._try_again, flight)
+        timer = None if seconds is None else self._loop.call_later(seconds, self._try_again, flight)
         self._parked[flight] = timer
         self._see_parked()
         if seconds is None and self.gate.is_set() and not self.stopping:

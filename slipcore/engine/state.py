@@ -90,9 +90,7 @@ class Space:
         writes = generation.writes.get(self)
         if writes is None:
             writes = generation.begin_writes(self)
-        if before is not None and (
-            before.lane is not generation.lane or before.number > generation.number
-        ):  # nothing else keeps it from landing after what is built on it
+        if before is not None and before is not generation and _may_land_later(before, generation):
             before.entangled.add(generation)
             generation.entangled.add(before)
         own = writes.get(key, _MISSING)
@@ -198,6 +196,20 @@ class Space:
             else:
                 start = page[-1][0] + b"\0"
             limit = _PAGE
+
+
+def _may_land_later(built_on: Generation, generation: Generation) -> bool:
+    """Whether nothing else keeps what a generation builds on from landing behind it."""
+    return built_on.lane is not generation.lane or built_on.number > generation.number
+
+
+def is_built_upon(generation: Generation) -> bool:
+    """Whether another generation has written over what this one wrote."""
+    return any(
+        space.pending.get(key, generation) is not generation
+        for space, writes in generation.writes.items()
+        for key in writes
+    )
 
 
 def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:

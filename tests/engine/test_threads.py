@@ -16,13 +16,13 @@ from slipcore.interfaces import DeadlineError, StateError
 from .conftest import MakeApp, fill, run
 
 
-def drain(app: Any, topic: Any, total: int, seen: list[Any]) -> None:
-    """Run the app until so many results were seen."""
+def drain(app: Any, topic: Any, total: int, seen: list[Any], results: int = 0) -> None:
+    """Run the app until so many records were handled, or so many results seen."""
 
     async def work() -> None:
         await fill(topic, *((f"k{n % 4}", str(n)) for n in range(total)))
         running = asyncio.ensure_future(app.stream())
-        while len(seen) < total and not running.done():
+        while len(seen) < (results or total) and not running.done():
             await asyncio.sleep(0.001)
         app.stop()
         await running
@@ -86,7 +86,7 @@ def test_each_result_of_a_generator_reaches_the_sinks_before_it_goes_on(make_app
             yield f"{record.value}{part}"
             assert f"{record.value}{part}" in seen
 
-    drain(app, topic, 4, seen)
+    drain(app, topic, 4, seen, results=8)
     assert set(seen) == {f"{n}{part}" for n in range(4) for part in "ab"}
 
 

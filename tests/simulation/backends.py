@@ -26,7 +26,7 @@ from slipcore.interfaces import (
 )
 from slipcore.plugins.registry import Backend
 from tests.simulation.judge import Judge, Output
-from tests.simulation.world import World, value_of
+from tests.simulation.world import World, key_at, value_of
 
 
 class SimulatedTopicOptions(TopicOptions, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +72,8 @@ class SimulatedTopic(ITopic):
             for offset in waiting[: count - len(records)]:
                 self._next[partition] = offset + 1
                 value = value_of(self._topic, partition, offset)
-                records.append(Record(value, None, str(self._topic), partition, offset))
+                key = key_at(offset)
+                records.append(Record(value, key, str(self._topic), partition, offset))
         return records
 
     def _log(self, partition: int) -> list[int]:

@@ -6,7 +6,7 @@ It is told of every call that passes between the engine and the world, and says 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from slipcore.codecs import ExactCodec
 from slipcore.interfaces import Changes, Positions
 from slipcore.keys import decode_key
 from tests.simulation.scenario import Scenario, Shape
-from tests.simulation.world import World
+from tests.simulation.world import World, key_at
 
 Place = tuple[int, int, int]
 """The numbers of a binding, a topic and a partition."""
@@ -48,6 +48,7 @@ class Track:
         base: the position that it was put at.
         landed: the position that its store holds, or where it was put.
         cursor: the offset that its handler got last; None: the partition is not this process's.
+        in_hand: what the handler has, where it has several.
         handled: what the handler has returned from.
         durable: offset -> outputs that are durable.
         sent: the last output, of each sink.
@@ -59,6 +60,7 @@ class Track:
     base: int = -1
     landed: int = -1
     cursor: int | None = None
+    in_hand: set[int] = field(default_factory=set)
     handled: set[int] = field(default_factory=set)
     durable: dict[int, int] = field(default_factory=dict)
     sent: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Track:
         self.turn += 1
         self.moving = moving
         self.base = self.landed = self.cursor = place
+        self.in_hand.clear()
         self.handled.clear()
         self.durable.clear()
         self.sent.clear()
@@ -91,6 +94,7 @@ class Judge:
         }
         self._shapes = scenario.bindings
         self._world = world
+        self._retries = scenario.retries
         self._codec = ExactCodec()
         self._values: dict[str, object] = {}
         self._skipped = False
@@ -172,6 +176,8 @@ class Judge:
             shapes = [shape for _, shape, _ in self.of(topic, partition)]
             # Bindings that share a group's one position may have come to different records.
             alone = len(shapes) == 1 and not shapes[0].holds
+            if self._retries and shapes[0].width:  # what is behind another try comes again
+                alone = False
             known = partition in self._world.groups[topic].held and not track.moving
             track.resting = track.cursor if in_order and alone and known else None
             track.cursor = None
@@ -185,6 +191,9 @@ class Judge:
         if track.cursor is None:
             self.complain(f"{what}, which is not this process's")
             return track.turn
+        if self._shapes[number].width is not None:
+            self._begins_beside(track, topic, partition, offset, what)
+            return track.turn
         log = self._world.logs[topic][partition]
         place = bisect_right(log, track.cursor)
         if log[place : place + 1] != [offset]:
@@ -192,19 +201,36 @@ class Judge:
         track.cursor = offset
         return track.turn
 
+    def _begins_beside(
+        self, track: Track, topic: int, partition: int, offset: int, what: str
+    ) -> None:
+        """A handler that has several in hand gets one more: those of its key come in order."""
+        assert track.cursor is not None
+        before = self._between(topic, partition, track.base, offset)
+        if before[-1:] != [offset] or offset in track.handled | track.in_hand:
+            self.complain(f"{what}, which is not one of those to come")
+        of_key = [other for other in before[:-1] if key_at(other) == key_at(offset)]
+        if lacking := [other for other in of_key if other not in track.handled]:
+            self.complain(f"{what}, and of its key {lacking} are not through")
+        track.in_hand.add(offset)
+        track.cursor = max(track.cursor, offset)
+
     def handled(self, number: int, topic: int, partition: int, offset: int, turn: int) -> None:
         track = self.tracks[number, topic, partition]
         if turn == track.turn:
             track.handled.add(offset)
+            track.in_hand.discard(offset)
 
     def failed(self, number: int, topic: int, partition: int, offset: int) -> None:
         """A record has failed: it is the next one, in this run if it is tried again."""
         track = self.tracks[number, topic, partition]
-        if track.cursor != offset:
-            return
-        log = self._world.logs[topic][partition]
-        before = log[: bisect_left(log, offset)]
-        track.cursor = max(track.base, before[-1] if before else -1)
+        if self._shapes[number].width is None:
+            if track.cursor != offset:
+                return
+            log = self._world.logs[topic][partition]
+            before = log[: bisect_left(log, offset)]
+            track.cursor = max(track.base, before[-1] if before else -1)
+        track.in_hand.discard(offset)
         track.handled.discard(offset)
         track.durable.pop(offset, None)
         for sink, (last, _) in list(track.sent.items()):
@@ -215,10 +241,13 @@ class Judge:
         track = self.tracks[output.binding, output.topic, output.partition]
         if output.turn != track.turn:
             return
-        before = track.sent.get(sink, (-1, 0))
+        way = sink
+        if self._shapes[output.binding].width is not None:
+            way = f"{sink} {key_at(output.offset)!r}"
+        before = track.sent.get(way, (-1, 0))
         if before >= (output.offset, output.part):
             self.complain(f"sink {sink} was given {output} behind {before}")
-        track.sent[sink] = (output.offset, output.part)
+        track.sent[way] = (output.offset, output.part)
 
     def durable(self, output: Output) -> None:
         track = self.tracks[output.binding, output.topic, output.partition]
@@ -324,7 +353,7 @@ class Judge:
         to = track.landed if position is None else position
         expected = [*before, *self._between(topic, partition, track.landed, to)]
         where = f"binding {number} at topic {topic}[{partition}]"
-        if list(after) != expected:
+        if self._in_order(number, after) != self._in_order(number, expected):
             self.complain(
                 f"the store's position for {where} goes from {track.landed} to {to}, and its "
                 f"effects from {list(before)} to {list(after)}"
@@ -337,6 +366,10 @@ class Judge:
         if lacking:
             self.complain(f"the store's position for {where} is {position}: {lacking} lack outputs")
         track.landed = position
+
+    def _in_order(self, number: int, effects: Iterable[int]) -> list[int]:
+        """Effects as they have to be told: side by side they come in any order."""
+        return list(effects) if self._shapes[number].width is None else sorted(effects)
 
     # --- how it ends ----------------------------------------------------------------------
 
@@ -373,7 +406,8 @@ class Judge:
         shape, where = self._shapes[number], f"binding {number} at topic {topic}[{partition}]"
         if shape.keeps:
             effects = self._values.get(key_of((number, topic, partition)), ())
-            if effects != tuple(log):
+            assert isinstance(effects, tuple)
+            if self._in_order(number, effects) != log:
                 self.complain(f"the state of {where} is {effects} and not {log}")
         wanted = {(o, part) for o in log for part in range(self.outputs_of(number, o))}
         for sink in range(shape.sinks):

@@ -33,6 +33,7 @@ class Shape:
         topics: the numbers of the topics that it reads.
         keeps: whether it keeps state.
         holds: records that its pipe holds back; None: it has no pipe.
+        width: records that it has in hand side by side; None: one, in order of delivery.
     """
 
     kind: Kind
@@ -40,6 +41,7 @@ class Shape:
     keeps: bool = False
     sinks: int = 1
     holds: int | None = None
+    width: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,16 @@ def draw(random: Random) -> Scenario:
         timing=random.randint(0, 999),
         steps=tuple(_step(random, topics) for _ in range(random.randint(6, 22))),
     )
+    shapes = tuple(_widened(s, scenario.timing + n) for n, s in enumerate(scenario.bindings))
+    scenario = replace(scenario, bindings=shapes)
     return replace(scenario, retries=2) if scenario.timing % 3 == 0 else scenario
+
+
+def _widened(shape: Shape, number: int) -> Shape:
+    """About a third of all bindings have several records in hand."""
+    if not shape.kind.startswith("async") or shape.holds is not None or number % 5 == 0:
+        return shape
+    return replace(shape, width=1 + number % 7)
 
 
 def _shape(random: Random, topics: int) -> Shape:

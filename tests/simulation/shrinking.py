@@ -29,7 +29,8 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
             yield replace(scenario, bindings=(scenario.bindings[number],))
     for number, shape in enumerate(scenario.bindings):
         for plainer in (
-            replace(shape, kind="plain"),
+            replace(shape, kind="plain", width=None),
+            replace(shape, width=None),
             replace(shape, keeps=False),
             replace(shape, holds=None),
             replace(shape, sinks=min(shape.sinks, 1)),

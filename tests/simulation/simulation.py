@@ -253,7 +253,14 @@ class Simulation:
             pipes = () if shape.holds is None else (self._pipe(number, shape.holds),)
             sources = [self._topics[topic] for topic in shape.topics]
             rule = retry(scenario.retries, jitter=0.0) if scenario.retries and not pipes else None
-            app.handle(*sources, sink=sinks, pipe=pipes, name=str(number), on_error=rule)(handler)
+            app.handle(
+                *sources,
+                sink=sinks,
+                pipe=pipes,
+                name=str(number),
+                on_error=rule,
+                concurrency=shape.width,
+            )(handler)
         return app
 
     def _is_up(self) -> bool:

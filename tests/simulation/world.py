@@ -212,3 +212,8 @@ class World:
 def value_of(topic: int, partition: int, offset: int) -> bytes:
     """The value of a record."""
     return f"{topic}/{partition}/{offset}".encode()
+
+
+def key_at(offset: int) -> bytes:
+    """The key of a record."""
+    return b"%d" % (offset % 3)
