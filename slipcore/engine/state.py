@@ -192,7 +192,19 @@ def is_built_upon(generation: Generation) -> bool:
         entry is not None and entry[1] is not generation
         for space, writes in generation.writes.items()
         for entry in map(space.pending.get, writes)
-    )
+    ) or bool(built_upon({generation}))
+
+
+def built_upon(generations: set[Generation]) -> set[Generation]:
+    """The others that have written right over what these wrote and can land only with them."""
+    return {
+        other
+        for generation in generations
+        for other in generation.entangled
+        if other not in generations
+        and not other.settled
+        and any(entry[2] is not None and entry[2][1] in generations for entry in other.log)
+    }
 
 
 def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:
