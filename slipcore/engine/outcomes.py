@@ -12,7 +12,7 @@ from slipcore.engine.delivery import Lane
 from slipcore.engine.flights import DONE, PARKED, Flight, Line
 from slipcore.engine.generations import Generation
 from slipcore.engine.policies import GivenBack, Retry, raised
-from slipcore.engine.state import is_built_upon, undo, undo_all
+from slipcore.engine.state import built_upon, is_built_upon, undo, undo_all
 from slipcore.engine.threads import ThreadPool
 from slipcore.engine.trials import Verdict, named
 from slipcore.interfaces import StateError
@@ -181,16 +181,22 @@ class FlightLane(Lane):
     def _let_go(self, flights: Sequence[Flight], error: BaseException | None) -> None:
         """Undo what flights wrote that are in the line no more; what is built on it goes too."""
         for flight in flights:
-            flight.dead = True
             if (timer := self._parked.pop(flight, None)) is not None:
                 timer.cancel()
             if flight.task is not None and self._threads is None:
                 flight.task.cancel()
-        left = undo_all(flights)
+        doomed: set[Generation] = set(flights)
+        lanes: set[Lane] = set()
+        while found := {generation.lane for generation in built_upon(doomed)} - lanes:
+            lanes |= found  # what a lane discards it discards whole
+            doomed.update(g for lane in found for g in lane.live_generations() if not g.landing)
+        # In one go: of what is left the value written last is to be seen.
+        lanes |= {generation.lane for generation in undo_all(doomed)}
         for flight in flights:
+            flight.dead = True
             self._part(flight)
         self._see_parked()
-        for lane in {generation.lane for generation in left}:
+        for lane in lanes:
             lane.fail(error if error is not None else _moved_away(self))
 
     def fail(self, error: BaseException) -> None:

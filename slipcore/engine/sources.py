@@ -331,8 +331,8 @@ class SourceStream(PausableStream):
         try:
             if self._reading is not None:
                 self._reading.cancel()
-            for lane in self.lanes:
-                await lane.quiet()
+            # Side by side: what one has handled may have to land with what another is still at.
+            await asyncio.gather(*(lane.quiet() for lane in self.lanes))
             yield
         finally:
             self._may_read.set()

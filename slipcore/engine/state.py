@@ -209,7 +209,19 @@ def is_built_upon(generation: Generation) -> bool:
         space.pending.get(key, generation) is not generation
         for space, writes in generation.writes.items()
         for key in writes
-    )
+    ) or bool(built_upon({generation}))
+
+
+def built_upon(generations: set[Generation]) -> set[Generation]:
+    """The others that have written right over what these wrote and can land only with them."""
+    return {
+        other
+        for generation in generations
+        for other in generation.entangled
+        if other not in generations
+        and not other.settled
+        and not generations.isdisjoint(other.log[2::ENTRY])
+    }
 
 
 def undo(generation: Generation, index: int, mark: int = 0) -> set[Generation]:

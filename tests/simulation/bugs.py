@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 from unittest.mock import patch
 
-from slipcore.engine import delivery, sources, state
+from slipcore.engine import delivery, outcomes, sources, state
 from slipcore.engine.delivery import Lane
+from slipcore.engine.flights import DONE, Flight, Line
 from slipcore.engine.generations import Generation
+from slipcore.engine.outcomes import FlightLane
 from slipcore.engine.runner import Runner
 from slipcore.engine.sinks import RunSink
 from slipcore.engine.sources import SourceStream
@@ -231,6 +234,51 @@ def a_last_commit_left_out() -> AbstractContextManager[Any]:
     return patch.object(Runner, "_commit", nothing)
 
 
+def a_commit_beyond_a_gap() -> AbstractContextManager[Any]:
+    """What is finished goes on though a record before it is still in hand."""
+    promote = FlightLane._promote
+
+    def any_of_them(self: FlightLane) -> None:
+        flights = self._line.flights
+        self._line.flights = deque(sorted(flights, key=lambda flight: flight.stage != DONE))
+        promote(self)
+
+    return patch.object(FlightLane, "_promote", any_of_them)
+
+
+def writes_out_of_order_that_land_apart() -> AbstractContextManager[Any]:
+    """What one record built on the pending state of a later one of its lane lands without it."""
+
+    def apart(built_on: Generation, generation: Generation) -> bool:
+        return built_on.lane is not generation.lane
+
+    return patch.object(state, "_may_land_later", apart)
+
+
+def a_key_that_does_not_wait() -> AbstractContextManager[Any]:
+    """The second record of a key is begun while the first is in hand."""
+
+    def queue(self: Line, flight: Flight) -> None:
+        self.ready.append(flight)
+
+    def free(self: Line, key: Hashable) -> None:
+        self._keys.pop(key, None)
+
+    return patch.multiple(Line, _queue=queue, free=free)
+
+
+def an_undo_one_by_one() -> AbstractContextManager[Any]:
+    """What several records wrote is taken back record by record, and not write by write."""
+
+    def undo_each(generations: Iterable[Generation]) -> set[Generation]:
+        found: set[Generation] = set()
+        for generation in generations:
+            found |= state.undo(generation, -1)
+        return found.difference(generations)
+
+    return patch.object(outcomes, "undo_all", undo_each)
+
+
 BUGS: Final[tuple[Bug, ...]] = (
     one_too_far,
     a_forgotten_gap,
@@ -251,4 +299,8 @@ BUGS: Final[tuple[Bug, ...]] = (
     a_last_commit_left_out,
     stale_positions,
     a_reader_that_repeats,
+    a_commit_beyond_a_gap,
+    writes_out_of_order_that_land_apart,
+    a_key_that_does_not_wait,
+    an_undo_one_by_one,
 )
