@@ -269,20 +269,22 @@ class ConcurrentLane(FlightLane):
         await self.caught_up()
         await super().finish(epoch)
 
-    async def close(self) -> None:
-        """Cancel what is in hand, and wait for the end of it."""
+    def break_off(self) -> None:
+        if self._ended:
+            return
         self._ended = True
         for timer in self._parked.values():
             if timer is not None:
                 timer.cancel()
-        workers = list(self._workers)
-        for worker in workers:
+        for worker in self._workers:
             worker.cancel()
-        try:
-            await asyncio.gather(*workers, return_exceptions=True)
-        finally:
-            if self._threads is not None:
-                self._threads.release()
+        if self._threads is not None:
+            self._threads.release()
+
+    async def close(self) -> None:
+        """Wait for the end of what was in hand."""
+        self.break_off()
+        await asyncio.gather(*self._workers, return_exceptions=True)
 
     @property
     def idle(self) -> bool:

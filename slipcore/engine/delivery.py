@@ -355,6 +355,9 @@ class Lane(Finishing):
         if withheld:
             self.end(self.begin(withheld, epoch))
 
+    def break_off(self) -> None:
+        """Cancel what is in hand beside the task that reads; nothing is begun any more."""
+
     async def close(self) -> None:
         """Let go of what the lane holds open."""
 

@@ -61,6 +61,8 @@ class IterableStream(PausableStream):
             else:
                 await self._read(source)
         finally:
+            for lane in self.lanes:  # of all, before another cancellation ends the wait for one
+                lane.break_off()
             for lane in self.lanes:
                 await lane.close()
             await _aclose(source)

@@ -126,6 +126,8 @@ class SourceStream(PausableStream):
             for lane in self.lanes:
                 await lane.rest()
         finally:
+            for lane in self.lanes:  # of all, before another cancellation ends the wait for one
+                lane.break_off()
             for lane in self.lanes:
                 await lane.close()
 

@@ -272,7 +272,7 @@ def an_undo_one_by_one() -> AbstractContextManager[Any]:
 
     def undo_each(generations: Iterable[Generation]) -> set[Generation]:
         found: set[Generation] = set()
-        for generation in generations:
+        for generation in sorted(generations, key=lambda generation: generation.number):
             found |= state.undo(generation, -1)
         return found.difference(generations)
 

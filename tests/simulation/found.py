@@ -143,4 +143,19 @@ FOUND: Final[dict[str, Scenario]] = {
         timing=568,
         steps=(("hang", 5.0), ("produce", 0, 0, 6, 3), ("turns", 24), ("lose", 0, 0)),
     ),
+    "a second cancellation left the handlers of a second binding at work": Scenario(
+        partitions=(2,),
+        bindings=(Shape("async generator", sinks=0, holds=3), Shape("async", sinks=0, width=4)),
+        commit=20.0,
+        commit_records=1,
+        slow=2.0,
+        timing=198,
+        steps=(
+            ("produce", 0, 0, 5, 1),
+            ("produce", 0, 2, 1, 0),
+            ("advance", 0.05),
+            ("crash",),
+        ),
+        retries=2,
+    ),
 }
