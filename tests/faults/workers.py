@@ -44,7 +44,7 @@ class Worker:
                 [sys.executable, "-m", "slipcore.cli", "run", str(WORKER), "--quiet"],
                 cwd=directory,
                 env={**kept, **wanted.environment(), **settings, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # with its end the worker ends, however the yard does
                 stdout=log,
                 stderr=log,
             )
