@@ -21,7 +21,7 @@ HEAD: Final = (
     "failed",
 )
 WIDTH: Final = 100
-"""Characters of a line of the page."""
+"""Of a line of a page's source."""
 BEGIN: Final = "<!-- table: begin -->"
 END: Final = "<!-- table: end -->"
 
@@ -78,9 +78,7 @@ def page(table: Sequence[Row], before: str) -> str:
     """The page with the table in the place of the former one."""
     lines = [HEAD, ("---",) * len(HEAD), *(row.cells for row in table)]
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    why = "\n".join(
-        fill(f"**{row.fault.title}.** {row.fault.protects}", WIDTH) + "\n" for row in table
-    )
+    why = "\n".join(f"{fill(f'**{r.fault.title}.** {r.fault.protects}', WIDTH)}\n" for r in table)
     head, rest = before.split(BEGIN)
     _, tail = rest.split(END)
     return f"{head}{BEGIN}\n\n{drawn}\n\n{why}\n{END}{tail}"

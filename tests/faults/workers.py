@@ -49,6 +49,14 @@ class Worker:
                 stderr=log,
             )
 
+    def close(self) -> None:
+        """Kill it if it runs, and let go of its end of the pipe."""
+        if self.alive:
+            self.process.kill()
+        self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
     @property
     def alive(self) -> bool:
         return self.process.poll() is None

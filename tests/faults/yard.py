@@ -441,9 +441,7 @@ class Yard:
         self._feed.stop()
         self._stop_watching()
         for worker in self.workers:
-            if worker.alive:
-                worker.process.kill()
-                worker.process.wait()
+            worker.close()
         if self._log is not None:
             self._log.close()
         self.also.close()
