@@ -9,6 +9,8 @@ SEED ?=
 BUGS ?=
 SAVE ?=
 FAULT ?=
+BROKEN ?=
+LIST ?=
 DEMO := $(BIN)/python -m examples.flights
 # Tests mostly wait, and those of one file share what they start.
 SIDE_BY_SIDE := --numprocesses 3 --dist loadfile
@@ -38,7 +40,8 @@ simulate: $(STAMP) ## break made-up apps in made-up ways: SEEDS=10000 of them, S
 faults: SEEDS := $(if $(filter-out file,$(origin SEEDS)),$(SEEDS),20)
 faults: SIDE_BY_SIDE := $(if $(filter-out file,$(origin SIDE_BY_SIDE)),$(SIDE_BY_SIDE),1)
 faults: $(STAMP) ## kill, stop and starve apps on real servers: SEEDS=20 runs of each, FAULT=name of one
-	@$(BIN)/python -m tests.faults $(FAULT) --seeds $(SEEDS) --side-by-side $(SIDE_BY_SIDE)
+	@$(BIN)/python -m tests.faults $(FAULT) --side-by-side $(SIDE_BY_SIDE) \
+		$(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(BROKEN),--broken) $(if $(LIST),--list)
 
 kafka: $(STAMP) ## run a Kafka to play with until Ctrl-C
 	@$(BIN)/python -m tests.servers kafka

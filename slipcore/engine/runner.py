@@ -214,10 +214,12 @@ class Runner:
         """Cancel a task, and wait for its end until a deadline or a second signal."""
         task.cancel()
         now = asyncio.ensure_future(self._now.wait())
-        await asyncio.wait(
-            [task, now], timeout=self._limits.close, return_when=asyncio.FIRST_COMPLETED
-        )
-        now.cancel()
+        try:
+            await asyncio.wait(
+                [task, now], timeout=self._limits.close, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            now.cancel()
         if not task.done():
             logger.warning("Something that was being opened goes on after the stop.")
         elif not task.cancelled() and (error := task.exception()) is not None:
@@ -229,11 +231,11 @@ class Runner:
         """Wait for all tasks, for the one that makes waiting pointless, or for the deadline."""
         if not tasks:
             return
-        everyone = asyncio.gather(*tasks)
-        await asyncio.wait([everyone, unless], timeout=timeout, return_when="FIRST_COMPLETED")
-        everyone.cancel()
-        with suppress(asyncio.CancelledError):
-            await everyone
+        everyone = asyncio.ensure_future(asyncio.wait(tasks))
+        try:
+            await asyncio.wait([everyone, unless], timeout=timeout, return_when="FIRST_COMPLETED")
+        finally:
+            everyone.cancel()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -57,7 +57,8 @@ class RunSink(ISink):
     """A sink for one run: once a flush, or the wait for room, has failed, no flush succeeds.
 
     What failed lets go of what others have handed over too. Were their flush to succeed after
-    that, on nothing, what they sent would be lost.
+    that, on nothing, what they sent would be lost. What is handed over later is dropped: no flush
+    answers for it, and it would arrive before what was lost, which comes again.
 
     Args:
         sink: what outputs of handlers go to.
@@ -87,15 +88,19 @@ class RunSink(ISink):
 
     def send_written(self, output: Out) -> Awaitable[None] | None:
         """Hand over what needs no codec any more."""
-        waiting = self._carrier.send(output)
+        waiting = None if self.failure is not None else self._carrier.send(output)
         return None if waiting is None else self._room(waiting)
 
     async def _room(self, waiting: Awaitable[None]) -> None:
         try:
             await waiting
         except Exception as error:
-            self.failure = self.failure or error
+            self._end(error)
             raise
+
+    def _end(self, error: Exception) -> None:
+        self.failure = self.failure or error
+        self._hand_over = _drop
 
     async def open(self) -> None:
         await self._sink.open()
@@ -108,9 +113,13 @@ class RunSink(ISink):
             try:
                 await self._sink.flush()
             except Exception as error:
-                self.failure = error
+                self._end(error)
         if self.failure is not None:
             raise self.failure
+
+
+def _drop(output: Out) -> None:
+    pass
 
 
 class MendingSink(RunSink):

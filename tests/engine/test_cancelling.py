@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from typing import Any
 
 import pytest
 
 from slipcore import Record
-from slipcore.interfaces import DeadlineError, ISource, SourceError
+from slipcore.interfaces import (
+    Assignment,
+    Capability,
+    DeadlineError,
+    ISource,
+    SourceError,
+)
 
 from .conftest import MakeApp, fill, run
 
@@ -52,6 +59,76 @@ def test_a_run_cancelled_anywhere_can_be_run_again(make_app: MakeApp, steps: int
 
     assert set(run(work())) == {str(n) for n in range(RECORDS)}
     assert counts["n"] == RECORDS
+
+
+def test_a_start_that_is_cancelled_twice_leaves_no_task(make_app: MakeApp) -> None:
+    """The second time while what was being opened is cut."""
+    app = make_app()
+    begun, cut, ends = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Slow(ISource):
+        async def open(self) -> None:
+            begun.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                cut.set()
+                await ends.wait()
+
+        async def read(self, max_records: int) -> list[Record]:
+            return []
+
+    app.handle(Slow())(print)
+
+    async def work() -> None:
+        before = asyncio.all_tasks()
+        running = asyncio.ensure_future(app.stream())
+        await begun.wait()
+        running.cancel()
+        await cut.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        ends.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == before
+
+    run(work())
+
+
+def test_a_run_cancelled_while_it_waits_for_its_partitions_says_nothing(
+    make_app: MakeApp,
+) -> None:
+    """Nothing is left whose error nobody has asked for."""
+    app = make_app()
+    asked = asyncio.Event()
+
+    class Unassigned(ISource):
+        capabilities = frozenset({Capability.PARTITIONS, Capability.COMMIT})
+
+        async def assignment(self) -> Assignment:
+            asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def read(self, max_records: int) -> list[Record]:
+            return []
+
+    app.handle(Unassigned())(print)
+
+    async def work() -> None:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+        running = asyncio.ensure_future(app.stream())
+        await asked.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await asyncio.sleep(0.01)
+        del running  # its error knows all that was there when it was raised
+        gc.collect()
+        assert complaints == []
+
+    run(work())
 
 
 def test_a_handler_that_never_ends_is_abandoned_at_the_deadline(make_app: MakeApp) -> None:

@@ -221,6 +221,48 @@ def test_a_failed_flush_loses_nothing_of_the_others_that_share_the_sink(make_app
     run(work())
 
 
+class FailingBeside(ISink):
+    """Its flush fails when a record is in hand."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.in_hand = asyncio.Event()
+        self.failed = asyncio.Event()
+
+    def send(self, output: Out) -> None:
+        self.sent.append(output.value)
+
+    async def flush(self) -> None:
+        await self.in_hand.wait()
+        self.failed.set()
+        raise SinkError("full", ())
+
+
+def test_nothing_overtakes_what_a_failed_flush_has_lost(make_app: MakeApp) -> None:
+    """The record in hand completes, and its output goes nowhere: it comes again with the others."""
+    app = make_app()
+    topic, sink = app.topic("in"), FailingBeside()
+
+    @app.handle(topic, sink=[sink])
+    async def handler(record: Record) -> Any:
+        if record.value == "late":
+            sink.in_hand.set()
+            await sink.failed.wait()
+        return record.value
+
+    async def work() -> None:
+        await topic(None, "early")
+        streaming = asyncio.ensure_future(app.stream())
+        while not sink.sent:
+            await asyncio.sleep(0.001)
+        await topic(None, "late")
+        with pytest.raises(SinkError, match="full"):
+            await streaming
+        assert sink.sent == ["early"]
+
+    run(work())
+
+
 class FailingRoom(ISink):
     """It has no room for the fifth output, and lets go of all that was handed over."""
 

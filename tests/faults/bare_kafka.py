@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
@@ -101,7 +101,7 @@ class KafkaLog:
         consumer = self._make("reader")
         found: list[Entry] = []
         try:
-            starts = {p: self._watermarks(consumer, topic, p)[0] for p in ends}
+            starts = self._until(lambda: {p: self._watermarks(consumer, topic, p)[0] for p in ends})
             left = {p for p, end in ends.items() if end > starts[p]}
             consumer.assign([TopicPartition(topic, p, starts[p]) for p in left])
             deadline = time.monotonic() + PATIENCE
@@ -119,22 +119,34 @@ class KafkaLog:
         return sorted(found, key=lambda each: (each.partition, each.offset))
 
     def ends(self, topic: str) -> dict[int, int]:
-        with self._lock:
-            consumer = self._consumer("reader")
-            count = self._partitions[topic]
+        count = self._partitions.get(topic, 0)
+        with self._asking("reader") as consumer:
             return {p: self._watermarks(consumer, topic, p)[1] for p in range(count)}
 
     def count(self, topic: str) -> int:
         return sum(self.ends(topic).values())
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        with self._lock:
-            places = [TopicPartition(topic, p) for p in range(self._partitions[topic])]
-            try:
-                found = self._consumer(group).committed(places, timeout=GLANCE)
-            except KafkaException as error:
-                raise Unreachable(str(error)) from error
+        places = [TopicPartition(topic, p) for p in range(self._partitions.get(topic, 0))]
+        with self._asking(group) as consumer:
+            found = consumer.committed(places, timeout=GLANCE)
         return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    @contextmanager
+    def _asking(self, group: str) -> Iterator[Any]:
+        """A consumer to ask; one that gets no answer may not know of a new leader, and is replaced.
+
+        Raises:
+            Unreachable: it gets none.
+        """
+        with self._lock:
+            if group not in self._consumers:
+                self._consumers[group] = self._make(group)
+            try:
+                yield self._consumers[group]
+            except (KafkaException, Unreachable) as error:
+                self._consumers.pop(group).close()
+                raise Unreachable(str(error)) from error
 
     def set(self, topic: str, **settings: str) -> None:
         """Change settings of a topic; their dots are underscores here."""
@@ -176,11 +188,6 @@ class KafkaLog:
                 consumer.close()
             self._consumers.clear()
 
-    def _consumer(self, group: str) -> Any:
-        if group not in self._consumers:
-            self._consumers[group] = self._make(group)
-        return self._consumers[group]
-
     def _make(self, group: str) -> Any:
         return Consumer(
             {
@@ -193,10 +200,7 @@ class KafkaLog:
         )
 
     def _watermarks(self, consumer: Any, topic: str, partition: int) -> tuple[int, int]:
-        try:
-            found = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=GLANCE)
-        except KafkaException as error:
-            raise Unreachable(str(error)) from error
+        found = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=GLANCE)
         if found is None:
             raise Unreachable(f"nothing is said of {topic}[{partition}]")
         low, high = found

@@ -35,13 +35,20 @@ class State:
 
 
 def of_sqlite(directory: Path) -> State | None:
-    """What the database of an app's state holds; None: there is none."""
-    file = directory / "slip.db"
-    if not file.exists():
+    """What the database of an app's state holds; None: there is none.
+
+    A copy of it is looked at: who closes a database last writes its log into it.
+    """
+    files = list(directory.glob("slip.db*"))
+    if not any(file.name == "slip.db" for file in files):
         return None
-    with closing(sqlite3.connect(file)) as db:
-        pairs = db.execute("SELECT key, value FROM entries").fetchall()
-        places = db.execute("SELECT partition, position FROM positions").fetchall()
+    with tempfile.TemporaryDirectory() as name:
+        for file in files:
+            if file.is_file():
+                shutil.copy(file, name)
+        with closing(sqlite3.connect(Path(name) / "slip.db")) as db:
+            pairs = db.execute("SELECT key, value FROM entries").fetchall()
+            places = db.execute("SELECT partition, position FROM positions").fetchall()
     return State(_counts(pairs), dict(places))
 
 

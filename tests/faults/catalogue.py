@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tests.faults import (
+    cancelling,
     clocks,
+    damage,
     disks,
     kafka_brokers,
     kafka_deaths,
@@ -18,7 +20,9 @@ from tests.faults.fault import FAULTS
 
 __all__ = [
     "FAULTS",
+    "cancelling",
     "clocks",
+    "damage",
     "disks",
     "kafka_brokers",
     "kafka_deaths",

@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -209,9 +210,11 @@ def _judge_order(orders: Sequence[Order], first: dict[Place, Result], verdict: V
         if order.place in first:
             by_key[order.key].append(order.place)
     for key, places in by_key.items():
-        stands = [first[place].stands for place in places]
-        if stands != sorted(stands):
-            verdict.complaints.append(f"I4: results of {key} are not in the order of their orders")
+        late = [b for a, b in pairwise(places) if first[b].stands < first[a].stands]
+        if late:
+            verdict.complaints.append(
+                f"I4: results of {key} are not in the order of their orders: {_shown(late)}"
+            )
 
 
 def _judge_commits(

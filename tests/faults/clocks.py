@@ -20,7 +20,6 @@ HOUR = 3500.0
     target=5.0,
     without="monotonic clock",
     missing=MISSING,
-    quick=True,
 )
 def clock_steps(yard: Yard) -> None:
     shim = shimmed(yard)

@@ -23,6 +23,7 @@ def load(yard: Yard, **settings: Any) -> None:
     commit = yard.chance.choice((0.05, 0.2, 1.0))
     yard.prepare(**{"delay": delay, "commit": commit, **settings})
     yard.fill(2000 if delay else 8000)
+    yard.feed(300)  # so that there is always something under way
 
 
 @fault(
@@ -53,7 +54,6 @@ def kill_at_random(yard: Yard) -> None:
 def kill_at_a_call(yard: Yard) -> None:
     points: list[Point] = ["send", "flush", "write", "commit", "accept", "read"]
     load(yard, crashing=True)
-    yard.feed(300)  # there is always something to be killed at
     for point in yard.chance.sample(points, 3):
         call = 1 if point == "accept" else yard.chance.randrange(1, 400 if point == "send" else 4)
         worker = yard.start(crash=Crash(point, call, before=yard.chance.random() < 0.5))

@@ -68,7 +68,6 @@ def redis_zombie_with_state(yard: Yard) -> None:
     protects="A member without partitions stays, and takes what becomes free.",
     target=TAKEN_OVER,
     without="takeover of what is pending",
-    quick=True,
 )
 def redis_idle_member(yard: Yard) -> None:
     yard.prepare(topics=on_redis(yard.lane.redis), partitions=1, cache="", delay=0.001)

@@ -78,7 +78,6 @@ def redis_killed(yard: Yard) -> None:
     "not arrived is read again.",
     target=BACK,
     without="batches once",
-    quick=True,
 )
 def redis_replies_lost(yard: Yard) -> None:
     proxy = yard.lane.redis_proxy

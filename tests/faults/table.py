@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from textwrap import fill
 from typing import Final
 
 from tests.faults.fault import Fault, Run
@@ -19,6 +20,8 @@ HEAD: Final = (
     "recovered, s: median / most (target)",
     "failed",
 )
+WIDTH: Final = 100
+"""Of a line of a page's source."""
 BEGIN: Final = "<!-- table: begin -->"
 END: Final = "<!-- table: end -->"
 
@@ -75,7 +78,7 @@ def page(table: Sequence[Row], before: str) -> str:
     """The page with the table in the place of the former one."""
     lines = [HEAD, ("---",) * len(HEAD), *(row.cells for row in table)]
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    why = "\n".join(f"**{row.fault.title}.** {row.fault.protects}\n" for row in table)
+    why = "\n".join(f"{fill(f'**{r.fault.title}.** {r.fault.protects}', WIDTH)}\n" for r in table)
     head, rest = before.split(BEGIN)
     _, tail = rest.split(END)
     return f"{head}{BEGIN}\n\n{drawn}\n\n{why}\n{END}{tail}"

@@ -28,8 +28,6 @@ def test_fault(fault: Fault, lane: Lane, tmp_path: Path) -> None:
     """Nothing is lost, nothing is counted twice, and repeats stay within their bound."""
     run = try_fault(fault, SEED, lane, tmp_path)
     assert run.complaint is None
-    if fault.target is not None:
-        assert run.recoveries
 
 
 @pytest.mark.parametrize("name", MISSING)

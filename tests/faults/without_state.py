@@ -97,3 +97,21 @@ def _take_refused_state_for_written() -> None:
 def _wait_by_the_wall_clock() -> None:
     """The loop's timers go by the wall clock."""
     _put(asyncio.BaseEventLoop, "time", lambda loop: time.time())
+
+
+@_named("refusal of damage")
+def _begin_anew_where_it_is_damaged() -> None:
+    """A database that is damaged is replaced by an empty one."""
+    from slip_rocks.database import Database
+
+    from slipcore.interfaces import StateError
+
+    real: Any = Database._load
+
+    def load(database: Any) -> None:
+        try:
+            real(database)
+        except StateError:
+            real(database)
+
+    _put(Database, "_load", load)

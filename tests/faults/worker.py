@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 import time
 from typing import Any
 
@@ -105,6 +106,15 @@ else:
     async def forward(record: Record) -> tuple[str, dict[str, Any]]:
         await work(record.value)
         return result(record, 0)
+
+
+def end_with_the_yard() -> None:
+    """End when nobody holds the other end of standard input any more."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+threading.Thread(target=end_with_the_yard, daemon=True).start()
 
 
 @app.on_start

@@ -44,10 +44,18 @@ class Worker:
                 [sys.executable, "-m", "slipcore.cli", "run", str(WORKER), "--quiet"],
                 cwd=directory,
                 env={**kept, **wanted.environment(), **settings, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # with its end the worker ends, however the yard does
                 stdout=log,
                 stderr=log,
             )
+
+    def close(self) -> None:
+        """Kill it if it runs, and let go of its end of the pipe."""
+        if self.alive:
+            self.process.kill()
+        self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     @property
     def alive(self) -> bool:

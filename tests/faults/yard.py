@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
@@ -19,6 +18,7 @@ from tests.faults.bare import Entry, Log, Offsets, Unreachable
 from tests.faults.bare_kafka import KafkaLog
 from tests.faults.bare_state import State
 from tests.faults.checker import End, Evidence, Place, Sample, Verdict, judge
+from tests.faults.feeding import Feed
 from tests.faults.lane import Lane
 from tests.faults.topics import Topics
 from tests.faults.wanted import Crash, Wanted
@@ -27,7 +27,6 @@ from tests.faults.workers import FaultError, Worker
 
 T = TypeVar("T")
 
-KEYS: Final = 20
 PATIENCE: Final = 60.0
 """Seconds in which what has to happen happens, whatever else the machine does."""
 _POLL: Final = 0.02
@@ -74,15 +73,11 @@ class Yard:
         self.also = ExitStack()
         self.environment: dict[str, str] = {}
         self.redis_at: Callable[[], tuple[str, int]] = lane.redis_place
-        self.topic = "kafka"
         self.cache: str | None = None
-        self._topics_on = self.topic
-        self.log: Log = None  # type: ignore[assignment]  # set up by prepare()
-        self._acknowledged: list[str] = []
-        self._feeder: threading.Thread | None = None
-        self._feeding = threading.Event()
+        self._topics_on = ""
+        self._log: Log | None = None
+        self._feed = Feed(lambda pairs: self.log.write(self.orders, pairs))
         self._watch: Watch | None = None
-        self._next = 0
         self._complaints: list[str] = []
         self._deleted: list[Entry] = []
         self._frozen_at: dict[str, Offsets] = {}
@@ -107,11 +102,11 @@ class Yard:
         Args:
             partitions: of each topic; by default left to chance.
             cache: on what state is kept, "" for none; by default left to chance.
-            address: where workers reach the broker; by default its listener without a proxy.
-            log: the bare client; by default one of the lane's broker.
+            address: where workers reach Kafka; by default the lane's broker, without a proxy.
+            log: the bare client; by default one of that broker.
             topics: on what topics are, if not on Kafka.
             state: settings of the backend that keeps state.
-            settings: of the topics' backend.
+            settings: of the topics' backend; on Kafka, beside the address and `KAFKA`.
             crashing: whether the backends are those that can kill their process.
             wanted: how workers work, see `Wanted`.
         """
@@ -126,11 +121,11 @@ class Yard:
             reached = address or self.lane.broker.internal_address
             log = log if log is not None else KafkaLog(self.lane.broker.internal_address)
             topics = Topics("kafka", log, {"bootstrap_servers": reached, **KAFKA})
-        self.topic, self.log = topics.kind, topics.log
-        for topic in (self.orders, self.results, self.letters):
-            self.log.create(topic, count)
+        self._log = topics.log
+        for each in (self.orders, self.results, self.letters):
+            self.log.create(each, count)
         kind = "crashing-" if crashing else ""
-        self._topics_on = f"{kind}{self.topic}"
+        self._topics_on = f"{kind}{topics.kind}"
         tables: dict[str, Mapping[str, Any]] = {
             "app": {"name": self.name},
             "defaults": {"topic": self._topics_on, "cache": f"{kind}{cache or 'sqlite'}"},
@@ -143,6 +138,13 @@ class Yard:
         (self.directory / "slip.toml").write_text(_toml(tables), encoding="utf-8")
         self._watch = Watch(self.look)
         self._watch.__enter__()
+
+    @property
+    def log(self) -> Log:
+        """The bare client of the broker, once the run is prepared."""
+        if self._log is None:
+            raise FaultError("Nothing is prepared: call prepare() first.")
+        return self._log
 
     @property
     def orders(self) -> str:
@@ -166,51 +168,11 @@ class Yard:
             special: number of an order -> what is special about it: `bad`, "raises", "hangs" or
                 "unreadable"; `takes`, seconds; `size` of its result, in bytes.
         """
-        first, self._next = self._next, self._next + number
-        numbers = range(first, self._next)
-        self._write([self._pair(n, **(special or {}).get(n, {})) for n in numbers])
+        self._feed.fill(number, special or {})
 
     def feed(self, per_second: float) -> None:
-        """Write orders at that rate in the background, until `end_feed` or `finish`."""
-
-        def paced() -> Iterator[tuple[bytes, bytes]]:
-            began = time.monotonic()
-            count = 0
-            while not self._feeding.is_set():
-                yield self._pair(self._next)
-                self._next += 1
-                count += 1
-                ahead = began + count / per_second - time.monotonic()
-                if ahead > 0:
-                    self._feeding.wait(ahead)
-
-        self._feeder = threading.Thread(target=self._write, args=(paced(),), daemon=True)
-        self._feeder.start()
-
-    def end_feed(self) -> None:
-        """Let what was written in the background be all."""
-        if self._feeder is not None:
-            self._feeding.set()
-            self._feeder.join()
-            self._feeder = None
-            self._feeding.clear()
-
-    def _pair(self, number: int, **special: Any) -> tuple[bytes, bytes]:
-        order = {"id": f"o{number}", **special}
-        unreadable = special.get("bad") == "unreadable"
-        value = b"{not json" if unreadable else json.dumps(order).encode()
-        return f"k{number % KEYS}".encode(), value
-
-    def _write(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        ids: list[str | None] = []
-
-        def noted() -> Iterator[tuple[bytes, bytes]]:
-            for key, value in pairs:
-                ids.append(json.loads(value)["id"] if value.endswith(b"}") else None)
-                yield key, value
-
-        written = self.log.write(self.orders, noted())
-        self._acknowledged += [each for n in written if (each := ids[n]) is not None]
+        """Write orders at that rate in the background, until `finish`."""
+        self._feed.begin(per_second)
 
     # --- workers --------------------------------------------------------------------------
 
@@ -361,9 +323,14 @@ class Yard:
         self._until(lambda: self.handled() >= goal or self.done(), f"{number} results", seconds)
 
     def recover(self, since: float, seconds: float = PATIENCE) -> None:
-        """Wait for the next result; how long it took since a moment is a time to recover."""
-        self.until_handled(1, seconds)
-        self.recoveries.append(time.monotonic() - since)
+        """Wait for the next result; how long it took since a moment is a time to recover.
+
+        Where nothing is left to be handled there is none.
+        """
+        before = self._patiently(self.handled)
+        self._until(lambda: self.handled() > before or self.done(), "a result", seconds)
+        if self._patiently(self.handled) > before:
+            self.recoveries.append(time.monotonic() - since)
 
     def recover_everywhere(self, since: float, seconds: float = PATIENCE) -> None:
         """The same for every partition: each is committed further than it is now."""
@@ -429,7 +396,7 @@ class Yard:
 
     def finish(self, seconds: float = PATIENCE) -> None:
         """Let what is left be handled, and stop the workers in order."""
-        self.end_feed()
+        self._feed.end()
         if not any(worker.alive for worker in self.workers):
             self.start()
         self._until(self.done, "all orders handled", seconds)
@@ -441,7 +408,7 @@ class Yard:
         """What is wrong with what the run has left."""
         self._stop_watching()
         evidence = self.evidence
-        evidence.acknowledged = self._acknowledged
+        evidence.acknowledged = self._feed.acknowledged
         evidence.committed = self.committed()
         evidence.orders, evidence.results, evidence.letters = (
             self.log.read(topic) for topic in (self.orders, self.results, self.letters)
@@ -471,14 +438,12 @@ class Yard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._feeding.set()
+        self._feed.stop()
         self._stop_watching()
         for worker in self.workers:
-            if worker.alive:
-                worker.process.kill()
-                worker.process.wait()
-        if self.log is not None:
-            self.log.close()
+            worker.close()
+        if self._log is not None:
+            self._log.close()
         self.also.close()
 
 

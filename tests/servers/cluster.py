@@ -18,8 +18,6 @@ PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
-controller.quorum.fetch.timeout.ms=1000
-controller.quorum.election.timeout.ms=500
 controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://{host}:{plain},CONTROLLER://{host}:{controller}
 log.dirs={data}
@@ -32,9 +30,9 @@ transaction.state.log.min.isr=2
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
-broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
-replica.lag.time.max.ms=3000
+broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=6000
+replica.lag.time.max.ms=6000
 """
 META: Final = "version=1\ncluster.id={cluster}\nnode.id={node}\ndirectory.id={directory}\n"
 
