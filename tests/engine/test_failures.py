@@ -132,36 +132,6 @@ def test_two_sources_that_write_one_key_stay_exact(make_app: MakeApp) -> None:
     assert cache["n"] == 40
 
 
-def test_a_sink_that_fails_loses_no_record(make_app: MakeApp) -> None:
-    """A callable that raises: the record comes again, and state is as if it had not been."""
-    app = make_app()
-    topic, cache, got = app.topic("in"), app.cache("count"), []
-    fails = [False, True]
-
-    def sink(value: str) -> None:
-        if value == "2" and fails.pop():
-            raise Boom("sink")
-        got.append(value)
-        if value == "4":
-            app.stop()
-
-    @app.handle(topic, sink=[sink])
-    def handler(record: Record) -> str:
-        cache["n"] = (cache["n"] or 0) + 1
-        value: str = record.value
-        return value
-
-    async def work() -> None:
-        await fill(topic, *((None, str(n)) for n in range(5)))
-        with pytest.raises(Boom):
-            await app.stream()
-        await app.stream()
-
-    run(work())
-    assert got == ["0", "1", "2", "3", "4"]
-    assert cache["n"] == 5
-
-
 class Held(ISink):
     """Nothing is durable before it is let go."""
 
@@ -198,29 +168,6 @@ class FailingOnce(ISink):
             self.waiting = []
 
 
-def test_a_failed_flush_loses_nothing_of_the_others_that_share_the_sink(make_app: MakeApp) -> None:
-    """What two bindings had handed over comes again for both."""
-    app = make_app()
-    first, second, sink = app.topic("a"), app.topic("b"), FailingOnce()
-    app.handle(first, sink=[sink], name="first")(lambda record: record.value)
-
-    @app.handle(second, sink=[sink], name="second")
-    async def later(record: Record) -> Any:
-        await asyncio.sleep(0.005)
-        return record.value
-
-    async def work() -> None:
-        await first("x")
-        await second("y")
-        with pytest.raises(SinkError, match="full"):
-            await app.stream()
-        async with app:
-            while {out.value for out in sink.durable} != {"x", "y"}:
-                await asyncio.sleep(0.001)
-
-    run(work())
-
-
 class FailingBeside(ISink):
     """Its flush fails when a record is in hand."""
 
@@ -236,31 +183,6 @@ class FailingBeside(ISink):
         await self.in_hand.wait()
         self.failed.set()
         raise SinkError("full", ())
-
-
-def test_nothing_overtakes_what_a_failed_flush_has_lost(make_app: MakeApp) -> None:
-    """The record in hand completes, and its output goes nowhere: it comes again with the others."""
-    app = make_app()
-    topic, sink = app.topic("in"), FailingBeside()
-
-    @app.handle(topic, sink=[sink])
-    async def handler(record: Record) -> Any:
-        if record.value == "late":
-            sink.in_hand.set()
-            await sink.failed.wait()
-        return record.value
-
-    async def work() -> None:
-        await topic(None, "early")
-        streaming = asyncio.ensure_future(app.stream())
-        while not sink.sent:
-            await asyncio.sleep(0.001)
-        await topic(None, "late")
-        with pytest.raises(SinkError, match="full"):
-            await streaming
-        assert sink.sent == ["early"]
-
-    run(work())
 
 
 class FailingRoom(ISink):
@@ -283,27 +205,6 @@ class FailingRoom(ISink):
     async def flush(self) -> None:
         self.durable += self.waiting
         self.waiting = []
-
-
-def test_what_was_lost_while_waiting_for_room_comes_again(make_app: MakeApp) -> None:
-    """The records before the one that waited are not finished: their outputs are gone."""
-    app = make_app()
-    topic, sink = app.topic("in"), FailingRoom()
-
-    @app.handle(topic, sink=[sink])
-    def handler(record: Record) -> Any:
-        if record.offset == 7:
-            app.stop()
-        return record.offset
-
-    async def work() -> None:
-        await fill(topic, *((None, "x") for _ in range(8)))
-        with pytest.raises(SinkError, match="full"):
-            await app.stream()
-        await app.stream()
-
-    run(work())
-    assert [output.value for output in sink.durable] == list(range(8))
 
 
 def test_state_built_on_what_is_not_durable_waits_for_it(make_app: MakeApp) -> None:
