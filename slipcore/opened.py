@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipcore.choice import Choice
 from slipcore.engine.decoding import BatchDecoder
+from slipcore.engine.sinks import RunSink
 from slipcore.engine.sources import SourceStream
 from slipcore.interfaces import EncodeError, Headers, ICodec, ISink, ITopic, ITopicCodec, Out
 
@@ -75,15 +76,16 @@ class OpenTopic(ISink):
             await self.backend.close()
             self._send = self.backend.send
 
-    def emitter(
-        self, room: Callable[[Awaitable[None]], Awaitable[None]]
-    ) -> Callable[[Any], Awaitable[None] | None]:
+    def emitter(self, run: RunSink) -> Callable[[Any], Awaitable[None] | None]:
         """What takes one result of a handler: `send`, but with one `Out` only."""
         encode, encode_key = self._encode, self._encode_key
         passes, passes_key = self.codec.passes_bytes, self.key_codec.passes_bytes
         rarely = self._own_headers or self.topic.dry
+        room = run.room
 
         def emit(result: Any) -> Awaitable[None] | None:
+            if run.failure is not None:
+                return None
             kind = type(result)
             if kind is tuple and len(result) == 2:
                 key, value = result

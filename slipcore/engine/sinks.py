@@ -32,10 +32,8 @@ async def flush_all(sinks: Sequence[ISink]) -> None:
 class Emitting(Protocol):
     """A sink that takes results without an `Out` for each in between."""
 
-    def emitter(
-        self, room: Callable[[Awaitable[None]], Awaitable[None]]
-    ) -> Callable[[Any], Awaitable[None] | None]:
-        """What takes one result; where it has to be awaited, `room` is asked to."""
+    def emitter(self, run: RunSink) -> Callable[[Any], Awaitable[None] | None]:
+        """What takes one result for the sink of a run, as its `send` does."""
         ...
 
 
@@ -79,19 +77,20 @@ class RunSink(ISink):
 
     def send(self, output: Out) -> Awaitable[None] | None:
         waiting = self._hand_over(output)
-        return None if waiting is None else self._room(waiting)
+        return None if waiting is None else self.room(waiting)
 
     def emitter(self) -> Callable[[Any], Any]:
         """What takes one result of a handler, settled once."""
         sink = self._sink
-        return sink.emitter(self._room) if isinstance(sink, Emitting) else emitter_of(self.send)
+        return sink.emitter(self) if isinstance(sink, Emitting) else emitter_of(self.send)
 
     def send_written(self, output: Out) -> Awaitable[None] | None:
         """Hand over what needs no codec any more."""
         waiting = None if self.failure is not None else self._carrier.send(output)
-        return None if waiting is None else self._room(waiting)
+        return None if waiting is None else self.room(waiting)
 
-    async def _room(self, waiting: Awaitable[None]) -> None:
+    async def room(self, waiting: Awaitable[None]) -> None:
+        """Wait for room, as the sink has asked for."""
         try:
             await waiting
         except Exception as error:
@@ -164,7 +163,7 @@ class MendingSink(RunSink):
         if waiting is not None:
             await waiting
 
-    async def _room(self, waiting: Awaitable[None]) -> None:
+    async def room(self, waiting: Awaitable[None]) -> None:
         try:
             await waiting
         except Exception:  # the flush says which outputs it is about
