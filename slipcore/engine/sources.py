@@ -272,6 +272,17 @@ class SourceStream(PausableStream):
                     unknown,
                 )
             for partition, committed in change.added.items():
+                if self.keeps_positions and committed is None and own.get(partition, -1) >= 0:
+                    logger.warning(
+                        "%s[%d]: the state of %s stands at offset %d, but its group has no "
+                        "position: nothing was committed before a crash, what was has expired, or "
+                        "the topic was made anew. It goes on behind that offset. If the topic is "
+                        "a new one, read it with offset=READ_FROM_START, or forget the state.",
+                        self.name,
+                        partition,
+                        lane.reader,
+                        own[partition],
+                    )
                 if partition in own and committed is not None and own[partition] != committed:
                     logger.info(
                         "%s[%d]: %s goes on after offset %d, where its state stands; the group "

@@ -71,8 +71,13 @@ def test_a_failed_record_takes_its_writes_with_it(make_app: MakeApp) -> None:
     assert [cache[str(n)] for n in range(6)] == [0, 1, 2, 3, 4, 5]
 
 
-def test_state_wins_over_the_groups_position(make_app: MakeApp) -> None:
-    """Where the group lags behind the state, the state's position is where it goes on."""
+def test_state_wins_over_the_groups_position(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the group knows less than the state, the state's position is where it goes on.
+
+    Where it knows nothing, that is said: the topic may be another one of the same name.
+    """
     app = make_app(commit=1000.0)
     topic, cache = app.topic("in"), app.cache("count")
     seen: list[int] = []
@@ -103,6 +108,7 @@ def test_state_wins_over_the_groups_position(make_app: MakeApp) -> None:
     run(work())
     assert seen == [0, 1, 2, 2, 3, 4]
     assert cache["n"] == 5
+    assert "stands at offset 1, but its group has no position" in caplog.text
 
 
 def test_two_sources_that_write_one_key_stay_exact(make_app: MakeApp) -> None:
