@@ -1,14 +1,14 @@
-"""Producers of aiokafka: started with patience, and got rid of in bounded time."""
+"""Clients of aiokafka: producers started with patience, and got rid of in bounded time."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from slip_kafka.reaching import reach
 from slip_kafka.settings import KafkaTopicOptions, producer_arguments
@@ -20,6 +20,29 @@ DISCARD_SECONDS: Final = 4.0
 
 STEP_SECONDS: Final = 0.05
 """Between two looks whether what it has begun has ended."""
+
+
+_CLOSED: Final = "the handler is closed"
+"""What uvloop says of a connection that the broker has closed, with a RuntimeError."""
+
+
+def know_what_uvloop_says(client: Any) -> None:
+    """Have a client take a connection that uvloop has closed for what it is, and go on.
+
+    Args:
+        client: the `AIOKafkaClient` of a producer or a consumer.
+    """
+    send = client.send
+
+    async def send_or_say_why(*request: Any, **options: Any) -> Any:
+        try:
+            return await send(*request, **options)
+        except RuntimeError as error:
+            if _CLOSED not in str(error):
+                raise
+            raise KafkaConnectionError(str(error)) from error
+
+    client.send = send_or_say_why
 
 
 class Client:
@@ -80,6 +103,7 @@ async def started(options: KafkaTopicOptions, patience: float) -> AIOKafkaProduc
         left = deadline - asyncio.get_running_loop().time()
         await reach(options, max(left, 0.1))
         producer = AIOKafkaProducer(**producer_arguments(options))
+        know_what_uvloop_says(producer.client)
         # A batch whose partition has no leader would be given up after request_timeout_ms.
         producer._message_accumulator._batch_ttl = options.delivery_timeout_ms / 1000
         try:

@@ -20,6 +20,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 
+from slip_kafka.clients import know_what_uvloop_says
 from slip_kafka.failures import translated
 from slip_kafka.settings import consumer_arguments, membership_settings
 from slipcore.interfaces import ConnectError, SlipError, SourceError
@@ -111,6 +112,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         consumer = AIOKafkaConsumer(
             **self._arguments, group_id=self.group, group_instance_id=self._instance_id
         )
+        know_what_uvloop_says(consumer._client)
         self._consumer = consumer
         self._subscribed = {}
         self._subscribe()

@@ -28,6 +28,9 @@ Arg = bytes | str | int | float
 _SAY_EVERY: Final = 3.0
 _LONGEST_PAUSE: Final = 1.0
 _SETTLE_SECONDS: Final = 1.0
+_CLOSED: Final = "the handler is closed"
+"""What uvloop says of a connection that the other side has closed, with a RuntimeError."""
+
 _ABORTED: Final = "the client was closed"
 
 
@@ -107,6 +110,10 @@ class Client:
         try:
             return await self._redis.execute_command(*words)
         except OSError as error:  # as the client raises it where it has not thought of it
+            raise RedisConnectionError(str(error)) from error
+        except RuntimeError as error:
+            if _CLOSED not in str(error):
+                raise
             raise RedisConnectionError(str(error)) from error
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
