@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
-
 from slip_kafka.clients import know_what_uvloop_says
 
 

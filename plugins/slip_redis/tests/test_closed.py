@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-
 from slip_redis.client import Client
 from slip_redis.settings import RedisTopicOptions
 
@@ -27,7 +26,7 @@ def test_a_closed_connection_is_tried_again(
     """It is a connection error, which clients get over; no other RuntimeError is."""
 
     async def scenario() -> None:
-        client = Client(RedisTopicOptions())
+        client = Client(RedisTopicOptions().server())
 
         async def execute(*words: object) -> None:
             raise RuntimeError(said)
