@@ -86,7 +86,8 @@ def broker_killed(yard: Yard) -> None:
     without="flushed before finished",
 )
 def broker_hangs(yard: Yard) -> None:
-    worker = working(yard, settings={"delivery_timeout_ms": 1500})
+    # So slow that there is nearly always an output on the way.
+    worker = working(yard, delay=0.003, settings={"delivery_timeout_ms": 1500})
     yard.lane.broker.pause()
     moment = yard.fails(worker, "delivery_timeout_ms", note=False)
     time.sleep(yard.chance.uniform(0.0, 1.0))
