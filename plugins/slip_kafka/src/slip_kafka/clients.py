@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from slip_kafka.reaching import reach
@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 DISCARD_SECONDS: Final = 4.0
 """How long a producer may take to be gone, all in all."""
+
+LEAVE_SECONDS: Final = 4.0
+"""How long a consumer may take to leave its group; then it is cut off."""
 
 STEP_SECONDS: Final = 0.05
 """Between two looks whether what it has begun has ended."""
@@ -163,3 +166,24 @@ def _hang_up(producer: AIOKafkaProducer) -> None:
 def _queued(accumulator: object) -> list[object]:
     queues = accumulator._batches.values()  # type: ignore[attr-defined]  # the client's own, which it has no name for
     return [batch for queue in queues for batch in queue]
+
+
+async def leave_group(consumer: AIOKafkaConsumer) -> None:
+    """Leave the group, in bounded time: the client's own stop may wait for a dead coordinator."""
+    stopping = asyncio.ensure_future(consumer.stop())
+    ended = consumer._coordinator is not None and consumer._coordinator._coordination_task.done()
+    done, _ = await asyncio.wait((stopping,), timeout=0.0 if ended else LEAVE_SECONDS)
+    if done:
+        if not stopping.cancelled() and (error := stopping.exception()) is not None:
+            logger.debug("A consumer did not stop in order: %r", error)
+        return
+    stopping.cancel()
+    for part in (consumer._coordinator, consumer._fetcher):
+        for name in ("coordination", "heartbeat", "commit_refresh", "fetch"):
+            task = getattr(part, f"_{name}_task", None)
+            if isinstance(task, asyncio.Task):
+                task.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    with suppress(Exception, TimeoutError):
+        async with asyncio.timeout(1.0):
+            await consumer._client.close()

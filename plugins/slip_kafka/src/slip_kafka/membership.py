@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from contextlib import suppress
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +20,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 
-from slip_kafka.clients import know_what_uvloop_says
+from slip_kafka.clients import know_what_uvloop_says, leave_group
 from slip_kafka.failures import translated
 from slip_kafka.settings import consumer_arguments, membership_settings
 from slipcore.interfaces import ConnectError, SlipError, SourceError
@@ -34,9 +34,6 @@ logger = logging.getLogger(__name__)
 REQUEST_SECONDS: Final = 30.0
 """How long a commit or a look-up may take, with the client's own retries."""
 
-STOP_SECONDS: Final = 4.0
-"""How long a consumer may take to leave its group; then it is cut off."""
-
 WATCH_SECONDS: Final = 0.5
 """Between two looks at the health of the consumer."""
 
@@ -45,6 +42,9 @@ STUCK_SECONDS: Final = 20.0
 
 SILENCE: Final = 0.9
 """Of a session: who was not heard for so long may have lost it for that; clocks differ."""
+
+DISTURBED_SECONDS: Final = 30.0
+"""For so long after a coordinator was lost its successor may not know its members."""
 
 REJOIN_SECONDS: Final = 0.2
 """A topic that is let go of waits so long for the others to follow before the group is told."""
@@ -78,6 +78,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._watching: asyncio.Task[None] | None = None
         self._rebalancing_since = monotonic()
         self._heard = monotonic()
+        self._disturbed = -inf
 
     def __repr__(self) -> str:
         return f"<Member of {self.group}>"
@@ -122,7 +123,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                     await consumer.start()
         except BaseException as error:
             self._consumer = None
-            await _stop(consumer)
+            await leave_group(consumer)
             if isinstance(error, TimeoutError):
                 raise ConnectError(
                     f"the consumer group {self.group} could not be joined within "
@@ -132,7 +133,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._note_heartbeats(consumer)
 
     def _note_heartbeats(self, consumer: AIOKafkaConsumer) -> None:
-        """See when the group has heard of this member: the client keeps it to itself."""
+        """See when the group has heard of this member, and when it has lost its coordinator."""
         beat: Callable[[], Awaitable[bool]] = consumer._coordinator._do_heartbeat
 
         async def noted() -> bool:
@@ -144,6 +145,13 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             return answered
 
         consumer._coordinator._do_heartbeat = noted
+        lose = consumer._coordinator.coordinator_dead
+
+        def lost() -> None:
+            self._disturbed = monotonic()
+            lose()
+
+        consumer._coordinator.coordinator_dead = lost
 
     async def _resubscribe(self) -> None:
         """Tell the group which topics are read now, when what is assigned has been committed.
@@ -179,7 +187,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             consumer, self._consumer = self._consumer, None
             await self._drop_commits()
             if consumer is not None:
-                await _stop(consumer)
+                await leave_group(consumer)
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _let_go(self) -> None:
@@ -273,8 +281,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
 
         One that was silent joins again; if it has a twin, it is expelled again at once.
         """
-        silent = monotonic() - self._heard
-        return self._instance_id is not None and silent < SILENCE * self._session
+        now = monotonic()
+        was_heard: bool = now - self._heard < SILENCE * self._session
+        is_undisturbed = now - self._disturbed > DISTURBED_SECONDS
+        return self._instance_id is not None and was_heard and is_undisturbed
 
     # --- what the readers ask -------------------------------------------------------------
 
@@ -435,7 +445,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 reader.revoke(self.epoch, lost=True)
                 reader.drop_revoked()
             await self._drop_commits()
-            self._in_background(_stop(old))
+            self._in_background(leave_group(old))
             while True:
                 try:
                     await self._start()
@@ -444,27 +454,6 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                     logger.warning("%s", error)
                     self._consumer = old
                     await asyncio.sleep(1.0)
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Leave the group, in bounded time: the client's own stop may wait for a dead coordinator."""
-    stopping = asyncio.ensure_future(consumer.stop())
-    ended = consumer._coordinator is not None and consumer._coordinator._coordination_task.done()
-    done, _ = await asyncio.wait((stopping,), timeout=0.0 if ended else STOP_SECONDS)
-    if done:
-        if not stopping.cancelled() and (error := stopping.exception()) is not None:
-            logger.debug("A consumer did not stop in order: %r", error)
-        return
-    stopping.cancel()
-    for part in (consumer._coordinator, consumer._fetcher):
-        for name in ("coordination", "heartbeat", "commit_refresh", "fetch"):
-            task = getattr(part, f"_{name}_task", None)
-            if isinstance(task, asyncio.Task):
-                task.cancel()
-    await asyncio.gather(stopping, return_exceptions=True)
-    with suppress(Exception, TimeoutError):
-        async with asyncio.timeout(1.0):
-            await consumer._client.close()
 
 
 class Members:
