@@ -28,7 +28,7 @@ MAX_AHEAD: Final = 20_000
 """Records of a lane that may be handled and not finished."""
 
 SLICE_SECONDS: Final = 0.02
-"""How long a plain loop may keep the event loop to itself, about."""
+"""How long a handler that never waits may keep the event loop to itself, about."""
 
 
 class Lane(Finishing):
@@ -287,17 +287,15 @@ class Lane(Finishing):
     async def _drive(self, generation: Generation) -> None:
         step = self.step.batch
         items = generation.items
+        rested = perf_counter()
         while True:
             size = self._slice
             began = perf_counter()
             # The whole of a small batch is handled without a second iterator around it.
             waiting = step(items if size >= len(generation.records) else islice(items, size))
             if waiting is not None:
+                # It may have stopped anywhere in its slice, and need not have waited for anything.
                 await waiting
-                # What waited may have stopped anywhere in its slice: go on with the same items.
-                if not length_hint(items):
-                    return
-                continue
             if not length_hint(items):
                 return
             took = perf_counter() - began
@@ -305,7 +303,9 @@ class Lane(Finishing):
                 self._slice = min(size * 2, 8192)
             elif took > SLICE_SECONDS:
                 self._slice = max(1, size // 2)
-            await asyncio.sleep(0)
+            if waiting is None or perf_counter() - rested > SLICE_SECONDS:
+                await asyncio.sleep(0)
+                rested = perf_counter()
 
     def begin(self, records: Sequence[Record], epoch: int) -> Generation:
         self.busy = True

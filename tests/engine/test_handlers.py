@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import time
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from slipcore import App, ISink, Out, SlipError
+from slipcore import App, ISink, Out, Record, SlipError
 from slipcore.interfaces import ConfigError, SinkError
 
-from .conftest import MakeApp, run
+from .conftest import MakeApp, fill, run
 
 
 async def numbers(n: int) -> AsyncIterator[int]:
@@ -296,3 +299,41 @@ def test_an_app_that_runs_can_not_be_run_twice_at_once(app: App) -> None:
     app.handle(numbers(2), sink=[got.append])(handler)
     run(app.stream())
     assert got == [0, 1]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+def test_a_handler_that_never_waits_lets_others_have_their_turn(
+    make_app: MakeApp, is_async: bool
+) -> None:
+    """The loop is kept for some records, and not for all that one read gave."""
+    app = make_app()
+    topic = app.topic("in")
+    seen: list[int] = []
+    turns: list[int] = []
+
+    def take_its_time(record: Record) -> None:
+        time.sleep(0.002)
+        seen.append(record.offset)
+        if record.offset == 299:
+            app.stop()
+
+    async def take_its_time_too(record: Record) -> None:
+        take_its_time(record)
+
+    app.handle(topic)(take_its_time_too if is_async else take_its_time)
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(0)
+            turns.append(len(seen))
+
+    async def work() -> None:
+        await fill(topic, *((None, "x") for _ in range(300)))
+        looking = asyncio.ensure_future(look())
+        await app.stream()
+        looking.cancel()
+
+    run(work())
+    gaps = [after - before for before, after in pairwise(turns)]
+    assert sum(gaps) >= 299
+    assert max(gaps) <= 100
