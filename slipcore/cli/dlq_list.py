@@ -189,7 +189,7 @@ def _summary(topic: str, chosen: Sequence[Letter], found: Survey) -> Iterator[st
     elif not waiting and not chosen:
         yield f"No letter of {topic} waits; --all shows what was replayed or dropped."
     elif not chosen:
-        yield f"None of the {count_of(waiting)} that wait in {topic} is meant."
+        yield f"{topic} has {count_of(waiting)} waiting, and none that was asked for."
     else:
         kinds = Counter(letter.error.rpartition(".")[2] for letter in chosen)
         by_error = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common())

@@ -73,7 +73,10 @@ def _said(topic: str, outcome: Outcome, what: str) -> int:
     if outcome.done:
         print_text(f"{_where(outcome.done, what)}.")
     elif not outcome.refused:
-        print_text(f"No letter of {topic} that waits is meant; nothing is {what.split()[-1]}.")
+        print_text(
+            f"Nothing is {what.split()[-1]}: no letter of {topic} that still waits is among those "
+            "asked for; slip dlq list --all shows what became of the others."
+        )
     return FAILED if outcome.refused else 0
 
 

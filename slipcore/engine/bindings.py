@@ -93,6 +93,10 @@ class Binding:
     order: Order = "key"
 
     def __post_init__(self) -> None:
+        if not (self.timeout is None or (type(self.timeout) in (int, float) and self.timeout > 0)):
+            raise ConfigError(
+                f"Handler {self.name}: timeout={self.timeout!r} is to be more than 0 seconds."
+            )
         if self.batch and self.pipe:
             raise ConfigError(
                 f"Handler {self.name}: batch=True and pipe= exclude each other, since a pipe gives "

@@ -77,8 +77,6 @@ def limited(call: Callable[[Any], Any], function: Any, timeout: float, name: str
     Raises:
         ConfigError: it is nothing that could be cancelled.
     """
-    if not timeout > 0:
-        raise ConfigError(f"Handler {name}: timeout={timeout!r} is to be more than 0 seconds.")
 
     def over(error: TimeoutError, limit: asyncio.Timeout) -> TimeoutError:
         return TimeoutError(f"{name} took more than {timeout:g} s") if limit.expired() else error

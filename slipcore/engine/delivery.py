@@ -70,7 +70,7 @@ class Lane(Finishing):
         self._changed_in = 0  # the epoch of the last change: what is older has to be looked at
         self._withheld: list[Record] = []
         self._current: Generation | None = None
-        self._slice = 64
+        self._slice = 1  # nobody knows yet how long one takes
 
     @classmethod
     def bare(cls, reader: str) -> Lane:

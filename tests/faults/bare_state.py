@@ -10,7 +10,7 @@ import sqlite3
 import struct
 import tempfile
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def of_sqlite(directory: Path) -> State | None:
         return None
     with tempfile.TemporaryDirectory() as name:
         for file in files:
-            if file.is_file():
+            with suppress(FileNotFoundError):  # its log goes with who has it open
                 shutil.copy(file, name)
         with closing(sqlite3.connect(Path(name) / "slip.db")) as db:
             pairs = db.execute("SELECT key, value FROM entries").fetchall()
