@@ -241,7 +241,7 @@ def test_a_replay_sends_the_record_as_it_was_and_never_again(shop: Shop) -> None
     assert f"1 letter replayed to {shop.orders}." in shop.dlq("replay", "--error", "ValueError")
     assert shop.ids() == ["0:0", "0:1"]
     assert f"2 letters replayed to {shop.orders}." in shop.dlq("replay")
-    assert "nothing is replayed" in shop.dlq("replay")
+    assert "Nothing is replayed" in shop.dlq("replay")
     again = shop.read(shop.orders, 7)[4:]
     assert [(r.value, r.key, r.timestamp) for r in again] == [
         (b'"bad"', b"k2", 1_000_002),
@@ -420,7 +420,7 @@ def test_one_replay_works_at_a_time(shop: Shop, write: Write) -> None:
     finally:
         first.kill()
         first.wait()
-    assert "nothing is replayed" in shop.dlq("replay")
+    assert "Nothing is replayed" in shop.dlq("replay")
     assert len(shop.read(shop.orders, 7)) == 7
 
 
@@ -458,7 +458,7 @@ def see_to(shop: Shop) -> None:
     assert '"net"' in shop.dlq("show", letter)
     shop.dlq("drop", "--stage", "decoding")
     assert f"2 letters replayed to {shop.orders}." in shop.dlq("replay")
-    assert "nothing is replayed" in shop.dlq("replay")
+    assert "Nothing is replayed" in shop.dlq("replay")
     shop.mend()
     assert sorted(line.split()[:2] for line in shop.run().splitlines()) == [
         ["bad", "1000002"],

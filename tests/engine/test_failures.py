@@ -330,7 +330,8 @@ def test_the_slowest_binding_of_a_source_holds_back_the_commit(make_app: MakeApp
         await app.stream()
 
     run(work())
-    assert slow == [0, 1, 2, 3, 4]
+    assert sorted(set(slow)) == [0, 1, 2, 3, 4]
+    assert slow.count(2) == 1
     assert sorted(set(fast)) == [0, 1, 2, 3, 4]
 
 

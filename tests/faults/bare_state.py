@@ -44,8 +44,9 @@ def of_sqlite(directory: Path) -> State | None:
         return None
     with tempfile.TemporaryDirectory() as name:
         for file in files:
-            with suppress(FileNotFoundError):  # its log goes with who has it open
-                shutil.copy(file, name)
+            if not file.is_dir():
+                with suppress(FileNotFoundError):  # its log goes with who has it open
+                    shutil.copy(file, name)
         with closing(sqlite3.connect(Path(name) / "slip.db")) as db:
             pairs = db.execute("SELECT key, value FROM entries").fetchall()
             places = db.execute("SELECT partition, position FROM positions").fetchall()
