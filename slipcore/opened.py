@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from slipcore.choice import Choice
 from slipcore.engine.decoding import BatchDecoder
-from slipcore.engine.sinks import RunSink
+from slipcore.engine.sinks import EmittingSink, RunSink
 from slipcore.engine.sources import SourceStream
-from slipcore.interfaces import EncodeError, Headers, ICodec, ISink, ITopic, ITopicCodec, Out
+from slipcore.interfaces import EncodeError, Headers, ICodec, ITopic, ITopicCodec, Out
 
 if TYPE_CHECKING:
     from slipcore.app import App
     from slipcore.resources import Topic
 
 
-class OpenTopic(ISink):
+class OpenTopic(EmittingSink):
     """One backend instance of a topic with its codecs: bytes on one side, values on the other."""
 
     def __init__(

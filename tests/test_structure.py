@@ -129,3 +129,16 @@ def test_importing_slipcore_touches_no_event_loop_and_no_client_library() -> Non
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.split("\n")[:2] == ["[]", "None"]
+
+
+def test_the_core_imports_its_names_when_they_are_asked_for() -> None:
+    """Each is there, and `import slipcore` alone brings nothing that takes long."""
+    script = (
+        "import sys, slipcore\n"
+        "print(sorted({'asyncio', 'msgspec', 'slipcore.app'} & set(sys.modules)))\n"
+        "print([name for name in slipcore.__all__ if not hasattr(slipcore, name)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=60
+    )
+    assert done.stdout == "[]\n[]\n"

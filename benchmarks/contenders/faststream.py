@@ -28,7 +28,7 @@ def made(given: Task) -> FastStream:
         group_id=given.group,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.ACK,
-    )  # type: ignore[untyped-decorator]
+    )  # type: ignore[untyped-decorator]  # the peer has no types
     async def on_batch(body: list[Any], message: KafkaMessage) -> None:
         by_partition: dict[int, list[KafkaPublishMessage]] = defaultdict(list)
         for record in message.raw_message:

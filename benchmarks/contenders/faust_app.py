@@ -30,7 +30,7 @@ def made(given: Task) -> Any:
     sink = app.topic(given.sink, key_type=bytes, value_type=bytes)
     counts = app.Table("counts", default=int, partitions=PARTITIONS)
 
-    @app.agent(source)  # type: ignore[untyped-decorator]
+    @app.agent(source)  # type: ignore[untyped-decorator]  # the peer has no types
     async def on(stream: Any) -> None:
         if given.job == "count":
             async for message in stream.events():

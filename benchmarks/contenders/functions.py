@@ -31,17 +31,17 @@ class Tally:
 
 def double(record: Any) -> int:
     """A plain handler."""
-    return record.offset * 2  # type: ignore[no-any-return]
+    return record.offset * 2  # type: ignore[no-any-return]  # a check of the type would be measured too
 
 
 def double_again(record: Any) -> int:
     """Another one, for a second binding."""
-    return record.offset * 2  # type: ignore[no-any-return]
+    return record.offset * 2  # type: ignore[no-any-return]  # a check of the type would be measured too
 
 
 async def double_async(record: Any) -> int:
     """A handler that is a coroutine and never waits."""
-    return record.offset * 2  # type: ignore[no-any-return]
+    return record.offset * 2  # type: ignore[no-any-return]  # a check of the type would be measured too
 
 
 def halves(record: Any) -> Iterator[int]:

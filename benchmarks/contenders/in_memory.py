@@ -70,12 +70,12 @@ def bytewax(case: str, records: list[Item], tally: Tally) -> Callable[[], object
     from bytewax.outputs import DynamicSink, StatelessSinkPartition
     from bytewax.testing import TestingSource, run_main
 
-    class Partition(StatelessSinkPartition[int]):  # type: ignore[misc, unused-ignore]
+    class Partition(StatelessSinkPartition[int]):  # type: ignore[misc, unused-ignore]  # it may not be installed
         def write_batch(self, items: list[int]) -> None:
             for item in items:
                 tally.sink(item)
 
-    class Sink(DynamicSink[int]):  # type: ignore[misc, unused-ignore]
+    class Sink(DynamicSink[int]):  # type: ignore[misc, unused-ignore]  # it may not be installed
         def build(self, step_id: str, worker_index: int, worker_count: int) -> Partition:
             return Partition()
 

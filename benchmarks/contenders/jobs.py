@@ -109,7 +109,7 @@ def _change_avro() -> Callable[[bytes], bytes]:
 
     def change(value: bytes) -> bytes:
         order = schemaless_reader(BytesIO(value), schema, None)
-        order["n"] += 1  # type: ignore[call-overload, index, operator]
+        order["n"] += 1  # type: ignore[call-overload, index, operator]  # the schema says so
         written = BytesIO()
         schemaless_writer(written, schema, order)
         return written.getvalue()

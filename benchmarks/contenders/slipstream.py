@@ -12,7 +12,7 @@ from slipstream.interfaces import ICodec
 from benchmarks.contenders.jobs import Task, change_of, task
 
 
-class Change(ICodec):  # type: ignore[misc]
+class Change(ICodec):  # type: ignore[misc]  # the peer has no types
     """A codec that leaves values bytes."""
 
     def encode(self, obj: Any) -> bytes:
@@ -49,7 +49,7 @@ def bind(given: Task) -> None:
 
     work: Callable[[str, bytes], bytes] = do
 
-    @handle(source, sink=[sink])  # type: ignore[untyped-decorator]
+    @handle(source, sink=[sink])  # type: ignore[untyped-decorator]  # the peer has no types
     def on(message: Any) -> tuple[str, bytes]:
         return message.key, work(message.key, message.value)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from slipcore.engine.letters import Failure, Letterbox, letter_of_output
 from slipcore.engine.policies import DeadLetter, Retry, Rule, choose
@@ -28,13 +29,12 @@ async def flush_all(sinks: Sequence[ISink]) -> None:
             raise result
 
 
-@runtime_checkable
-class Emitting(Protocol):
+class EmittingSink(ISink):
     """A sink that takes results without an `Out` for each in between."""
 
+    @abstractmethod
     def emitter(self, run: RunSink) -> Callable[[Any], Awaitable[None] | None]:
         """What takes one result for the sink of a run, as its `send` does."""
-        ...
 
 
 def emitter_of(send: Callable[[Out], Any]) -> Callable[[Any], Any]:
@@ -82,7 +82,7 @@ class RunSink(ISink):
     def emitter(self) -> Callable[[Any], Any]:
         """What takes one result of a handler, settled once."""
         sink = self._sink
-        return sink.emitter(self) if isinstance(sink, Emitting) else emitter_of(self.send)
+        return sink.emitter(self) if isinstance(sink, EmittingSink) else emitter_of(self.send)
 
     def send_written(self, output: Out) -> Awaitable[None] | None:
         """Hand over what needs no codec any more."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from slipcore import ISink, Out, Record
+from slipcore.engine.sinks import RunSink
 from slipcore.interfaces import SinkError
 
 from .conftest import MakeApp, fill, run
@@ -177,3 +178,17 @@ def test_what_was_lost_while_waiting_for_room_comes_again(make_app: MakeApp) -> 
 
     run(work())
     assert [output.value for output in sink.durable] == list(range(8))
+
+
+def test_a_topic_takes_no_result_once_its_flush_has_failed(make_app: MakeApp) -> None:
+    """On the short way from a handler to a topic, too."""
+    app = make_app()
+    opened = app.topic("out").make()
+    sent: list[Out] = []
+    opened._send = sent.append  # type: ignore[assignment]  # what is sent is looked at, not kept
+    sink = RunSink(opened, opened.backend)
+    emit = sink.emitter()
+    emit(("k", "early"))
+    sink.failure = SinkError("full")
+    emit(("k", "late"))
+    assert [output.value for output in sent] == [b"early"]

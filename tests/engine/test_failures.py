@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 from slipcore import ISink, Out, Record
-from slipcore.interfaces import ConnectError, SinkError, SourceError, StateError
+from slipcore.interfaces import ConnectError, SourceError, StateError
 
 from .conftest import MakeApp, fill, run
 
@@ -149,68 +148,6 @@ class Held(ISink):
 
     async def flush(self) -> None:
         await self.let_go.wait()
-
-
-class FailingOnce(ISink):
-    """The first flush fails, and lets go of all that was handed over."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Out] = []
-        self.durable: list[Out] = []
-        self.fails = True
-        self.one_at_a_time = asyncio.Lock()
-
-    def send(self, output: Out) -> None:
-        self.waiting.append(output)
-
-    async def flush(self) -> None:
-        async with self.one_at_a_time:
-            if self.fails:
-                await asyncio.sleep(0.02)
-                self.fails = False
-                lost, self.waiting = self.waiting, []
-                raise SinkError("full", lost)
-            self.durable += self.waiting
-            self.waiting = []
-
-
-class FailingBeside(ISink):
-    """Its flush fails when a record is in hand."""
-
-    def __init__(self) -> None:
-        self.sent: list[Any] = []
-        self.in_hand = asyncio.Event()
-        self.failed = asyncio.Event()
-
-    def send(self, output: Out) -> None:
-        self.sent.append(output.value)
-
-    async def flush(self) -> None:
-        await self.in_hand.wait()
-        self.failed.set()
-        raise SinkError("full", ())
-
-
-class FailingRoom(ISink):
-    """It has no room for the fifth output, and lets go of all that was handed over."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Out] = []
-        self.durable: list[Out] = []
-        self.fails = True
-
-    def send(self, output: Out) -> Awaitable[None] | None:
-        self.waiting.append(output)
-        return self.room() if self.fails and len(self.waiting) == 5 else None
-
-    async def room(self) -> None:
-        self.fails = False
-        lost, self.waiting = self.waiting, []
-        raise SinkError("full", lost)
-
-    async def flush(self) -> None:
-        self.durable += self.waiting
-        self.waiting = []
 
 
 def test_state_built_on_what_is_not_durable_waits_for_it(make_app: MakeApp) -> None:

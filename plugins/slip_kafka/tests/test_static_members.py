@@ -117,3 +117,21 @@ def test_a_static_member_that_stood_still(
             assert reader.assignments[1].lost
 
     run(scenario())
+
+
+def test_a_static_member_whose_coordinator_was_lost(
+    make_topic: MakeTopic, name: str, group: str
+) -> None:
+    """The next coordinator may not know it: it has no twin for that, joins again and goes on."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 1, group_instance_id="till-1")) as reader:
+            await reader.holds({0})
+            assert isinstance(reader.topic, KafkaTopic)
+            coordinator = reader.topic._opened()._joined().consumer._coordinator
+            coordinator.coordinator_dead()
+            coordinator.reset_generation()  # as the answer of one that does not know it does
+            await reader.until(lambda it: len(it.assignments) == 3 and it.held == {0})
+            assert reader.assignments[1].lost
+
+    run(scenario())
