@@ -138,7 +138,7 @@ def measure(size: int, seconds: float, rounds: int) -> dict[str, list[float]]:
     Raises:
         AssertionError: a contender lost, changed or overtook something.
     """
-    n = max(20, min(int(seconds / AWAITED * size), 40_000))
+    n = max(20, min(int(seconds / AWAITED * size), 200_000))
     reached: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for round_ in range(rounds + 1):
         for name, contender in CONTENDERS.items():

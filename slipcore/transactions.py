@@ -190,8 +190,7 @@ class Transaction:
             if writes:
                 left.setdefault(space.store, {})[space] = dict(writes)
         undo(generation, -1)
-        for other in generation.entangled:
-            other.entangled.discard(generation)
+        generation.part()
         return left
 
 

@@ -21,6 +21,9 @@ from slipcore.interfaces import Record
 READY: Final = 4
 """Records to be begun, for each in hand, at which more are wanted: to read takes some turns."""
 
+WOKEN: Final = 100
+"""Workers that wait each for an item of an iterable; for more than that items are pulled ahead."""
+
 
 class ConcurrentLane(FlightLane):
     """A lane that has up to `size` records in hand.
@@ -44,6 +47,7 @@ class ConcurrentLane(FlightLane):
         self._ended = False
         self._intake: asyncio.Future[None] | None = None
         self._low = 0  # the intake wants to know when no more than that can be begun
+        self._room = 0  # items that may be pulled before that is looked at again
 
     # --- position -------------------------------------------------------------------------
 
@@ -59,7 +63,7 @@ class ConcurrentLane(FlightLane):
 
     def _drop(self, partition: int) -> None:
         """What is in flight of a partition comes again, or is another member's."""
-        dropped = self._line.drop(lambda flight: flight.records[0].partition == partition)
+        dropped = self._line.drop(lambda flight: flight.item.partition == partition)
         self._let_go(dropped, None)
         self._look()
 
@@ -82,7 +86,7 @@ class ConcurrentLane(FlightLane):
                 await self._wanted(low)
 
     def offer(self, item: Any) -> bool:
-        """Take in one item of an iterable; whether there is a worker for the next one."""
+        """Take in one item of an iterable; whether the next one is wanted."""
         key = item.key if isinstance(item, Record) else None
         flight = self._line.add(self, item, key, 0, 0)
         if self.trials is not None:
@@ -91,17 +95,21 @@ class ConcurrentLane(FlightLane):
             self._look()
             return False
         self.busy = True
-        self._wake(1)
-        return self._wants_items() and not self.is_full()
+        if self._idle or len(self._workers) < self.size:
+            self._wake(1)
+        self._room -= 1
+        return self._room > 0
 
     async def free(self) -> None:
-        """Wait for a worker that is free, and an open gate."""
-        while not (self.stopping or self.closed or self._wants_items()):
-            await self._wanted(0)
+        """Wait until more items are wanted, and for an open gate."""
+        ahead = max(0, self.size - WOKEN)
+        while not (self.stopping or self.closed):
+            self._room = self.size + ahead - self._running - self._line.startable()
+            if self._room > 0:
+                break
+            await self._wanted(ahead // 2)
         await self.room()
-
-    def _wants_items(self) -> bool:
-        return self._running + self._line.startable() < self.size
+        self._room = min(self._room, MAX_AHEAD - self._ahead())
 
     async def _wanted(self, low: int) -> None:
         """Wait until a worker leaves no more than that to be begun, or is free."""
@@ -130,17 +138,18 @@ class ConcurrentLane(FlightLane):
 
     async def _work(self) -> None:
         line, step = self._line, self.step
+        pop, take, passed = line.pop, CURRENT.set, self._passed
         # A step of another make may have more to do than to call and to emit.
         call, emit = (step.call, step.emit) if type(step) is Step else (step.one, _taken)
         at_once: set[type] = set()
         task = asyncio.current_task()
         assert task is not None
         while True:
-            flight = line.pop() if self._open or self._may_begin() else None
+            flight = pop() if self._open or self._may_begin() else None
             if flight is None:
                 await self._turn()
                 continue
-            CURRENT.set(flight)
+            take(flight)
             flight.task = task
             flight.stage = RUNNING
             flight.began = now = monotonic()
@@ -151,7 +160,7 @@ class ConcurrentLane(FlightLane):
             if self._intake is not None and len(line.ready) <= self._low:
                 self._call_for_more()
             try:
-                result = call(flight.records[0])
+                result = call(flight.item)
                 if type(result) is CoroutineType:
                     result = await result
                 if result is not None:
@@ -169,7 +178,7 @@ class ConcurrentLane(FlightLane):
             except BaseException as error:
                 self._interrupted(flight, error, task)
             else:
-                self._passed(flight)
+                passed(flight)
             if now - self._breath > SLICE_SECONDS:
                 await asyncio.sleep(0)
                 self._breath = monotonic()
@@ -317,7 +326,7 @@ class ConcurrentLane(FlightLane):
 
     def in_hand(self) -> Record | None:
         oldest = self._oldest()
-        item = None if oldest is None else oldest.records[0]
+        item = None if oldest is None else oldest.item
         return item if isinstance(item, Record) else None
 
     def in_hand_since(self) -> float | None:
@@ -332,7 +341,7 @@ class ConcurrentLane(FlightLane):
         return oldest.task if thread is None else thread
 
     def unhandled(self) -> Sequence[Record]:
-        waiting = [f.records[0] for f in self._line.flights if f.stage == WAITING]
+        waiting = [f.item for f in self._line.flights if f.stage == WAITING]
         return [*waiting, *self._waiting]
 
 

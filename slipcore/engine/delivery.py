@@ -309,7 +309,7 @@ class Lane(Finishing):
 
     def begin(self, records: Sequence[Record], epoch: int) -> Generation:
         self.busy = True
-        generation = self._current = Generation(self, records, epoch)
+        generation = self._current = Generation(self, records, epoch, items=iter(records))
         return generation
 
     def end(self, generation: Generation) -> None:
@@ -417,6 +417,7 @@ class Lane(Finishing):
             for built_on in tuple(generation.entangled):
                 if built_on.lane is not self and not built_on.settled:
                     built_on.lane.fail(error)
+            generation.part()
 
     def discard(self) -> None:
         """The run is over: what is not settled is as if it had not been."""
@@ -424,6 +425,7 @@ class Lane(Finishing):
             generation.dead = True
             for space, writes in generation.writes.items():
                 space.forget_pending(writes)
+            generation.part()
         self._handled.clear()
         self.unfinished = 0
 

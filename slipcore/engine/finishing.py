@@ -90,6 +90,7 @@ class Finishing:
         generation.settled = True
         for space, writes in generation.writes.items():
             space.land(writes, generation)
+        generation.part()
         self.finished.update(generation.live_positions())
         self._handled.remove(generation)
         self.unfinished -= len(generation.records)

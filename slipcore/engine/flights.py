@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from slipcore.engine.generations import Generation
@@ -22,8 +23,7 @@ DONE: Final = 2
 PARKED: Final = 3
 """The stages of a flight; one that is parked waits for another try."""
 
-_NO_LOG: Final[Any] = ()
-_NONE: Final[dict[Any, Any]] = {}
+_NONE: Final = MappingProxyType[Any, Any]({})
 _NOBODY: Final[Any] = frozenset()
 
 
@@ -31,12 +31,13 @@ def _unknown(_: Any) -> None:
     return None
 
 
-class Flight(Generation):
+class Flight(Generation, eq=False):
     """One record that is handled beside others: a generation of its own.
 
     Most write no state, so what that takes is made with the first write.
 
     Attributes:
+        item: the record, or what an iterable gave.
         key: what its order is kept by; None: nothing.
         stage: WAITING, RUNNING, DONE or PARKED.
         began: when it was given to the handler, in monotonic seconds.
@@ -44,25 +45,22 @@ class Flight(Generation):
         original: finds its bytes.
     """
 
-    __slots__ = ("_trials", "began", "key", "number", "original", "stage", "task")
+    held: Any = ()
+    writes: Any = _NONE
+    stamps: Any = _NONE
+    log: Any = ()
+    entangled: Any = _NOBODY
+    item: Any = None
+    key: Hashable = None
+    stage: int = WAITING
+    began: float = 0.0
+    task: Task[None] | None = None
+    original: Original = _unknown
+    _trials: Trials | None = None
 
-    def __init__(self, lane: Lane, item: Any, epoch: int, number: int, key: Hashable) -> None:
-        self.lane = lane
-        self.records = (item,)
-        self.epoch = epoch
-        self.number = number
-        self.key = key
-        self.stage = WAITING
-        self.open = True
-        self.flushed = self.settled = self.landing = self.dead = False
-        self.deadline = None
-        self.log = _NO_LOG
-        self.writes = self.stamps = _NONE
-        self.entangled = _NOBODY
-        self.original: Original = _unknown
-        self._trials: Trials | None = None
-        self.began = 0.0
-        self.task: Task[None] | None = None
+    @property  # type: ignore[misc]
+    def records(self) -> tuple[Any]:  # type: ignore[override]
+        return (self.item,)
 
     def index(self) -> int:
         return 0
@@ -77,18 +75,12 @@ class Flight(Generation):
         return self._trials
 
     def attempt(self) -> int:
-        return 1 if self._trials is None else self._trials.attempt(self.records[0])
+        return 1 if self._trials is None else self._trials.attempt(self.item)
 
     def begin_writes(self, space: Space) -> dict[bytes, bytes | None]:
-        if self.log is _NO_LOG:
+        if self.writes is _NONE:
             self.log, self.writes, self.stamps, self.entangled = [], {}, {}, set()
         return super().begin_writes(space)
-
-    def part(self) -> None:
-        """Now that nothing of it is left, nobody waits for it and it waits for nobody."""
-        for other in self.entangled:
-            other.entangled.discard(self)
-        self.entangled = set() if self.entangled else self.entangled
 
 
 class Line:
@@ -121,7 +113,7 @@ class Line:
         self._count = number + 1
         if self._by_partition:
             key = partition
-        flight = Flight(lane, item, epoch, number, key)
+        flight = Flight(lane, (), epoch, number, item=item, key=key)
         self.flights.append(flight)
         if key is None:
             self.ready.append(flight)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from slipcore.interfaces import Record
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from slipcore.engine.delivery import Lane
@@ -13,50 +13,35 @@ if TYPE_CHECKING:
     from slipcore.engine.trials import Trials
 
 
-class Generation:
+_NOTHING: Final[Iterator[Any]] = iter(())
+
+
+class Generation(Struct, eq=False):
     """The records of one read for one binding, from the first to the cut.
 
     Attributes:
-        deadline: of the record in hand, by the loop's clock; None: it has none.
         number: its place in its lane, where that hands its records out one by one.
+        items: those of its records that were not handed out.
+        held: those that are not to be.
+        deadline: of the record in hand, by the loop's clock; None: it has none.
     """
 
+    lane: Lane
+    records: Sequence[Any]
+    epoch: int
     number: int = 0
-
-    __slots__ = (
-        "dead",
-        "deadline",
-        "entangled",
-        "epoch",
-        "flushed",
-        "held",
-        "items",
-        "landing",
-        "lane",
-        "log",
-        "open",
-        "records",
-        "settled",
-        "stamps",
-        "writes",
-    )
-
-    def __init__(self, lane: Lane, records: Sequence[Record], epoch: int) -> None:
-        self.lane = lane
-        self.records = records
-        self.epoch = epoch
-        self.items: Iterator[Record] = iter(records)
-        self.held: list[Record] = []
-        self.open = True
-        self.flushed = False
-        self.settled = False
-        self.landing = False
-        self.dead = False
-        self.deadline: float | None = None
-        self.writes: dict[Space, dict[bytes, bytes | None]] = {}
-        self.stamps: dict[tuple[Space, bytes], int] = {}
-        self.log: list[Any] = []
-        self.entangled: set[Generation] = set()
+    items: Iterator[Any] = _NOTHING
+    held: list[Any] = []
+    open: bool = True
+    flushed: bool = False
+    settled: bool = False
+    landing: bool = False
+    dead: bool = False
+    deadline: float | None = None
+    writes: dict[Space, dict[bytes, bytes | None]] = {}
+    stamps: dict[tuple[Space, bytes], int] = {}
+    log: list[Any] = []
+    entangled: set[Generation] = field(default_factory=set)
 
     def index(self) -> int:
         """The place of the record in hand, without a counter in the loop that handles them."""
@@ -81,6 +66,17 @@ class Generation:
     def cut(self) -> None:
         """Let the record in hand be the last: the loop over `items` finds nothing more."""
         self.held.extend(self.items)
+
+    def part(self) -> None:
+        """It can't be undone any more, and nobody waits for it: let go of all that it knows.
+
+        What each write was written over is known for undoing it, so that generations that write
+        one key in turn would keep each other for ever.
+        """
+        for other in self.entangled:
+            other.entangled.discard(self)
+        if self.log or self.entangled:
+            self.log, self.entangled = [], set()
 
     def live_positions(self) -> dict[int, int]:
         """Partition -> last offset, of the partitions that are still this member's own."""

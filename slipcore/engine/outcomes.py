@@ -89,7 +89,7 @@ class FlightLane(Lane):
                 self.handled_records += 1
                 self._hand_on(flight)
             else:
-                records.append(flight.records[0])
+                records.append(flight.item)
         self._promote_together(records, epoch)
         self._progress.set()
 
@@ -126,7 +126,7 @@ class FlightLane(Lane):
 
     async def _obey(self, flight: Flight, verdict: Verdict) -> None:
         """Try again later, or finish the record without its handler."""
-        trials, item = flight.trials, flight.records[0]
+        trials, item = flight.trials, flight.item
         assert trials is not None
         if isinstance(verdict.rule, Retry):
             self._park(flight, trials.again(verdict, verdict.rule, item))
@@ -149,12 +149,13 @@ class FlightLane(Lane):
         if flight.trials is None:
             return Verdict(None, "handling", error, 1)
         final = self.stopping and not self.since
-        return flight.trials.judge(error, flight.records[0], final=final)
+        return flight.trials.judge(error, flight.item, final=final)
 
     def _interrupted(self, flight: Flight, error: BaseException, task: asyncio.Task[None]) -> None:
         """The handler was cancelled, or has raised what is no Exception."""
         if task.cancelling():
             self._running -= 1
+            flight.task = None
             flight.dead = True  # a thread may still have it
             undo(flight, 0)
             self._look()
@@ -170,7 +171,7 @@ class FlightLane(Lane):
         if flight.dead:
             self._let_go([flight], error)
         else:
-            raised(error, self.reader, flight.records[0])
+            raised(error, self.reader, flight.item)
             self.closed = True
             self._let_go(self._line.cut(flight), error)
             if self.failure is None:
@@ -225,13 +226,13 @@ class FlightLane(Lane):
         self._look()
 
     def _see_parked(self) -> None:
-        self.waiting_for = next((flight.records[0] for flight in self._parked), None)
+        self.waiting_for = next((flight.item for flight in self._parked), None)
 
 
 def _built_upon(lane: Lane, flight: Flight, error: Exception) -> StateError:
     """Why no rule can take a failure: another record has written over what the failed one wrote."""
     shared = StateError(
-        f"{lane.reader}: {named(flight.records[0])} failed, and another record in flight has "
+        f"{lane.reader}: {named(flight.item)} failed, and another record in flight has "
         "written over what it wrote, so that neither can stay. Records that are handled side by "
         "side may fail only if each writes keys of its own: let the cache's key be the record's "
         "key, or leave concurrency= and threads= out."
