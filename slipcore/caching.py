@@ -422,8 +422,11 @@ class Cache(ICache):
         return value
 
     def _keep_hot(self, space: Space, key: bytes, value: Any) -> None:
-        kind = type(value)
-        if kind in self._hot_types and (kind not in _SIZED or len(value) <= HOT_SIZE):
-            space.remember(key, value)
-        else:
-            space.hot.pop(key, None)
+        """Keep a decoded value that nobody can change for the next reads."""
+        kind, hot = type(value), space.hot
+        if kind not in self._hot_types or (kind in _SIZED and len(value) > HOT_SIZE):
+            hot.pop(key, None)
+            return
+        hot[key] = value
+        if len(hot) > space.hot_size:
+            hot.clear()  # what is wanted is soon back; to drop the oldest one costs more each time

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from itertools import count
 from operator import itemgetter
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from slipcore.interfaces import IStateStore, Positions
@@ -30,6 +31,10 @@ _STAMPS: Final = count(1)
 ENTRY: Final = 7
 """What a write leaves in its generation's log: space, key, who had written it before, what this
 generation had written itself, that one's stamp, this one's, and the place of the record."""
+BETWEEN_WRITES: Final = 0.05
+"""Seconds from one write to the next, where so much is to be written that it pays to wait."""
+LOAD: Final = 256
+"""Records on the way at which it does."""
 _PAGE = 256
 """Pairs per scan of a store: a scan never holds a read transaction open."""
 
@@ -146,13 +151,6 @@ class Space:
     def _drop(self, key: bytes) -> Generation | None:
         self._order = None
         return self.pending.pop(key, None)
-
-    def remember(self, key: bytes, value: object) -> None:
-        """Keep a decoded value that nobody can change for the next reads."""
-        hot = self.hot
-        if len(hot) >= self.hot_size and key not in hot:
-            hot.clear()  # what is wanted is soon back; to drop the oldest one costs more each time
-        hot[key] = value
 
     def scan(
         self, start: bytes | None, end: bytes | None, backwards: bool
@@ -278,6 +276,7 @@ class StateWriter:
         self._lanes = tuple(lanes)
         self._wake = asyncio.Event()
         self._landing: asyncio.Task[None] | None = None
+        self._began = 0.0
 
     def notify(self) -> None:
         self._wake.set()
@@ -287,12 +286,19 @@ class StateWriter:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            await self._let_more_come()
             ready = self._ready()
             if ready:
+                self._began = monotonic()
                 for generation in ready:  # a lane that fails before it begins must leave it alone
                     generation.landing = True
                 self._landing = asyncio.ensure_future(self._write(ready))
                 await asyncio.shield(self._landing)
+
+    async def _let_more_come(self) -> None:
+        """Under load a key that is written over and over is written to the store once."""
+        if sum([lane.unfinished for lane in self._lanes if lane.stores]) >= LOAD:
+            await asyncio.sleep(max(0.0, self._began + BETWEEN_WRITES - monotonic()))
 
     async def close(self) -> None:
         """Wait for the write that is under way: it can't be called back."""
