@@ -16,7 +16,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import engine, growth, kafka, latency, peers, report, start, state
+from benchmarks import (
+    batch,
+    concurrency,
+    engine,
+    growth,
+    kafka,
+    latency,
+    peers,
+    report,
+    start,
+    state,
+    where,
+)
 from benchmarks.common import (
     Run,
     Settings,
@@ -34,7 +46,10 @@ from benchmarks.common import (
 
 BENCHMARKS: Final[dict[str, Callable[[Settings], list[Table]]]] = {
     "engine": engine.run,
+    "concurrency": concurrency.run,
+    "batch": batch.run,
     "kafka": kafka.run,
+    "where": where.run,
     "latency": latency.run,
     "state": state.run,
     "growth": growth.run,

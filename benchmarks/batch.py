@@ -1,38 +1,42 @@
 """A handler of lists beside one of records: the same vectorisable job, in one run.
 
-    python benchmarks/batch.py [--records 200000] [--rounds 7] [--json]
-
 Trips of cabs come as packed numbers; how far each went is a dozen operations of arithmetic, and
-the kilometres of the long ones are added up by cab. Every contender takes its turn in every round;
-a figure is the median over the rounds of how many times as fast it was as the handler of records
-in the same round. The sums are checked.
+the kilometres of the long ones are added up by cab. The sums are checked.
+
+    python -m benchmarks.batch [--rounds 7] [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import math
-import platform
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
 from random import Random
-from statistics import median
 from struct import Struct
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
+from benchmarks import report
+from benchmarks.common import (
+    Contender,
+    Settings,
+    Table,
+    WrongOutputError,
+    alternate,
+    compared,
+    own_config,
+    script,
+)
 from slipcore import App, Out, Record
 from slipcore.config import Config
 from slipcore.plugins import Plugins
 
+RECORDS: Final = 200_000
+BASELINE: Final = "slipcore, record handler"
 CABS = 50
 LONG = 50.0
 """Kilometres from which a trip counts."""
@@ -44,7 +48,7 @@ COLUMNS = np.dtype(
 DIAMETER = 12_742.0
 """Of the earth, in kilometres."""
 
-Contender = Callable[["Tally", int], Coroutine[Any, Any, float]]
+Handled = Callable[["Tally", int], Coroutine[Any, Any, float]]
 """Handles that many records and returns the seconds it took, start and stop included."""
 
 
@@ -70,7 +74,7 @@ def prepared(n: int) -> list[bytes]:
 @lru_cache(maxsize=1)
 def surroundings() -> tuple[Config, Plugins]:
     """What is installed is looked for once, as by an app that runs for long."""
-    config = Config.load(cwd=Path(tempfile.gettempdir()), environ={})
+    config = own_config()
     return config, Plugins.of(config)
 
 
@@ -129,7 +133,7 @@ async def bare(tally: Tally, n: int) -> float:
     return perf_counter() - began
 
 
-def from_topic(handler: Callable[[Any], Any], *, batch: bool) -> Contender:
+def from_topic(handler: Callable[[Any], Any], *, batch: bool) -> Handled:
     """A handler of a topic in memory that holds all the trips."""
 
     async def contender(tally: Tally, n: int) -> float:
@@ -156,73 +160,47 @@ def from_topic(handler: Callable[[Any], Any], *, batch: bool) -> Contender:
     return contender
 
 
-CONTENDERS: dict[str, Contender] = {
-    "record handler": from_topic(of_record, batch=False),
+HANDLED: Final[dict[str, Handled]] = {
+    BASELINE: from_topic(of_record, batch=False),
     "record by record, bare async for": bare,
-    "batch handler, NumPy": from_topic(by_numpy, batch=True),
-    "batch handler, Polars": from_topic(by_polars, batch=True),
+    "slipcore, batch handler, NumPy": from_topic(by_numpy, batch=True),
+    "slipcore, batch handler, Polars": from_topic(by_polars, batch=True),
 }
 
 
-def measure(records: int, rounds: int) -> dict[str, list[float]]:
-    """Contender -> nanoseconds per record of each round.
+def turn(handled: Handled, expected: Tally, records: int) -> float:
+    """Nanoseconds per record.
 
     Raises:
-        AssertionError: a contender lost or changed something.
+        WrongOutputError: a sum is not what it should be.
     """
+    tally = Tally()
+    seconds = asyncio.run(handled(tally, records))
+    for cab, kilometres in expected.kilometres.items():
+        if not math.isclose(tally.kilometres[cab], kilometres, rel_tol=1e-9):
+            raise WrongOutputError(f"{tally.kilometres[cab]} km of cab {cab}, not {kilometres}")
+    return seconds / records * 1e9
+
+
+def run(settings: Settings) -> list[Table]:
+    """One table: of the contenders."""
+    records = settings.size(RECORDS, quick=50_000)
     expected = Tally()
     asyncio.run(bare(expected, records))
-    taken: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for round_ in range(rounds + 1):
-        for name, contender in CONTENDERS.items():
-            tally = Tally()
-            seconds = asyncio.run(contender(tally, records))
-            for cab, kilometres in expected.kilometres.items():
-                if not math.isclose(tally.kilometres[cab], kilometres, rel_tol=1e-9):
-                    raise AssertionError(f"{name}: {tally.kilometres[cab]} km of cab {cab}")
-            if round_:  # the first warms up
-                taken[name].append(seconds / records * 1e9)
-            print(f"\rround {round_}/{rounds}: {name:<40}", end="", file=sys.stderr)
-    print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
-    return taken
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--records", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", action="store_true", help="print figures for machines")
-    arguments = parser.parse_args()
-    taken = measure(arguments.records, arguments.rounds)
-    rows = []
-    for name, figures in taken.items():
-        ratios = sorted(
-            theirs / mine for mine, theirs in zip(figures, taken["record handler"], strict=True)
+    contenders: dict[str, Contender] = {
+        name: partial(turn, handled, expected, records) for name, handled in HANDLED.items()
+    }
+    taken = alternate(contenders, settings.turns(7), what="batch")
+    return [
+        compared(
+            "batch.trips",
+            "kilometres of trips, summed up by cab",
+            "ns/record",
+            taken,
+            baseline=BASELINE,
         )
-        rows.append(
-            {
-                "contender": name,
-                "ns_per_record": round(median(figures)),
-                "ratio": round(median(ratios), 2),
-                "ratio_min": round(ratios[0], 2),
-                "ratio_max": round(ratios[-1], 2),
-            }
-        )
-    machine = (
-        f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}; "
-        f"NumPy {np.__version__}, Polars {pl.__version__}"
-    )
-    if arguments.json:
-        print(json.dumps({"machine": machine, "records": arguments.records, "rows": rows}))
-        return
-    print(f"{machine}; {arguments.records} records, {arguments.rounds} rounds; median (range)")
-    print(f"{'':<34} {'ns/record':>9}  times as fast as the record handler")
-    for row in rows:
-        print(
-            f"{row['contender']:<34} {row['ns_per_record']:>9}  {row['ratio']:.2f} x"
-            f" ({row['ratio_min']:.2f} .. {row['ratio_max']:.2f})"
-        )
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    script(__doc__, run, report.terminal)

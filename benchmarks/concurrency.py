@@ -1,37 +1,42 @@
 """Records in hand side by side, beside the asyncio lanes one would write by hand.
 
-    python benchmarks/concurrency.py [--seconds 1.0] [--rounds 5] [--json]
-
 The handler awaits for 10 ms. By hand: n tasks, each with an `asyncio.Queue` that records are put
-in by the hash of their key. Every contender takes its turn in every round; a figure is the median
-over the rounds of its throughput, as a ratio to that of the lanes by hand in the same round. What
-came out is checked by count, by checksum and for the order of every key.
+in by their key. What came out is checked by count, by checksum and for the order of every key.
+
+    python -m benchmarks.concurrency [--rounds 5] [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import platform
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
-from functools import lru_cache
-from pathlib import Path
-from statistics import median
+from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any, Final
 
+from benchmarks import report
+from benchmarks.common import (
+    Contender,
+    Settings,
+    Table,
+    Turn,
+    WrongOutputError,
+    alternate,
+    compared,
+    own_config,
+    script,
+)
 from slipcore import App, Out, Record
-from slipcore.config import Config
 
+BARE: Final = "asyncio lanes by hand"
 AWAITED: Final = 0.01
 """Seconds that each record takes."""
 
 SIZES: Final = (1, 10, 100, 1_000)
+SECONDS: Final = 2.0
+"""Of a turn, if nothing took any time but the waiting."""
 
-Contender = Callable[["Tally", int, int], Coroutine[Any, Any, float]]
+Handled = Callable[["Tally", int, int], Coroutine[Any, Any, float]]
 """Handles so many records, so many side by side; returns the seconds it took."""
 
 
@@ -46,7 +51,7 @@ class Tally:
     def sink(self, output: tuple[bytes, int]) -> None:
         key, offset = output
         if self.last.get(key, -1) >= offset:
-            raise AssertionError(f"{offset} of {key!r} came behind {self.last[key]}")
+            raise WrongOutputError(f"{offset} of {key!r} came behind {self.last[key]}")
         self.last[key] = offset
         self.count += 1
         self.total += offset
@@ -93,7 +98,7 @@ async def by_hand(tally: Tally, n: int, size: int) -> float:
 
 
 async def from_iterable(tally: Tally, n: int, size: int) -> float:
-    app = App("bench", config=_config())
+    app = App("bench", config=own_config())
     app.handle(records_of(prepared(n, size)), sink=[tally.sink], concurrency=size)(handle)
     began = perf_counter()
     await app.stream()
@@ -101,7 +106,7 @@ async def from_iterable(tally: Tally, n: int, size: int) -> float:
 
 
 async def from_memory_topic(tally: Tally, n: int, size: int) -> float:
-    app = App("bench", config=_config())
+    app = App("bench", config=own_config())
     topic = app.topic("numbers", codec="raw", backend="memory")
     async with topic.make() as filling:
         for record in prepared(n, size):
@@ -121,75 +126,46 @@ async def from_memory_topic(tally: Tally, n: int, size: int) -> float:
     return took
 
 
-def _config() -> Config:
-    return Config.load(cwd=Path(tempfile.gettempdir()), environ={})
-
-
-CONTENDERS: dict[str, Contender] = {
-    "asyncio lanes by hand": by_hand,
-    "from an AsyncIterable": from_iterable,
-    "from the memory topic": from_memory_topic,
+HANDLED: Final[dict[str, Handled]] = {
+    BARE: by_hand,
+    "slipcore, AsyncIterable": from_iterable,
+    "slipcore, memory topic": from_memory_topic,
 }
 
 
-def measure(size: int, seconds: float, rounds: int) -> dict[str, list[float]]:
-    """Contender -> records per second of each round.
+def turn(handled: Handled, n: int, size: int) -> Turn:
+    """Records per second, with start and stop.
 
     Raises:
-        AssertionError: a contender lost, changed or overtook something.
+        WrongOutputError: something was lost, changed or overtaken.
     """
-    n = max(20, min(int(seconds / AWAITED * size), 200_000))
-    reached: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for round_ in range(rounds + 1):
-        for name, contender in CONTENDERS.items():
-            tally = Tally()
-            took = asyncio.run(contender(tally, n, size))
-            if (tally.count, tally.total) != (n, n * (n - 1) // 2):
-                raise AssertionError(f"{name}: {tally.count} of {n}, checksum {tally.total}")
-            if round_:  # the first warms up
-                reached[name].append(n / took)
-            print(f"\r{size}: round {round_}/{rounds}: {name:<40}", end="", file=sys.stderr)
-    print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
-    return reached
+    tally = Tally()
+    took = asyncio.run(handled(tally, n, size))
+    if (tally.count, tally.total) != (n, n * (n - 1) // 2):
+        raise WrongOutputError(f"{tally.count} of {n} came out, checksum {tally.total}")
+    return Turn(n / took)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a contender's turn, about")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--json", action="store_true", help="print figures for machines")
-    arguments = parser.parse_args()
-    rows = []
-    for size in arguments.sizes:
-        reached = measure(size, arguments.seconds, arguments.rounds)
-        floor = reached["asyncio lanes by hand"]
-        for name, figures in reached.items():
-            ratios = sorted(mine / bare for mine, bare in zip(figures, floor, strict=True))
-            rows.append(
-                {
-                    "n": size,
-                    "contender": name,
-                    "records_per_second": round(median(figures)),
-                    "ratio": round(median(ratios), 3),
-                    "ratio_min": round(ratios[0], 3),
-                    "ratio_max": round(ratios[-1], 3),
-                }
-            )
-    machine = (
-        f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}"
+def run(settings: Settings) -> list[Table]:
+    """A table for each number of records in hand."""
+    return [_table(size, settings) for size in SIZES]
+
+
+def _table(size: int, settings: Settings) -> Table:
+    n = settings.size(int(SECONDS / AWAITED * size), quick=int(SECONDS / AWAITED * size) // 4)
+    contenders: dict[str, Contender] = {
+        name: partial(turn, handled, n, size) for name, handled in HANDLED.items()
+    }
+    taken = alternate(contenders, settings.turns(5), what=f"concurrency, {size}")
+    return compared(
+        f"concurrency.{size}",
+        f"handler that awaits for 10 ms, {size} in hand at once",
+        "records/s",
+        taken,
+        baseline=BARE,
+        better="more",
     )
-    if arguments.json:
-        print(json.dumps({"machine": machine, "rows": rows}))
-        return
-    print(f"{machine}; {arguments.rounds} rounds; throughput, median (range)")
-    print(f"{'n':>5} {'':<28} {'records/s':>10}  beside lanes by hand")
-    for row in rows:
-        print(
-            f"{row['n']:>5} {row['contender']:<28} {row['records_per_second']:>10}"
-            f"  {row['ratio']:.3f} ({row['ratio_min']:.3f} .. {row['ratio_max']:.3f})"
-        )
 
 
 if __name__ == "__main__":
-    main()
+    script(__doc__, run, report.terminal)

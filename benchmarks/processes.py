@@ -36,6 +36,11 @@ class Process:
         self._listener: threading.Thread | None = None
 
     @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
     def lives(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None

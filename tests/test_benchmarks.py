@@ -13,7 +13,20 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import engine, growth, kafka, latency, pictures, report, start, state, topics
+from benchmarks import (
+    batch,
+    concurrency,
+    engine,
+    growth,
+    kafka,
+    latency,
+    pictures,
+    report,
+    start,
+    state,
+    topics,
+    where,
+)
 from benchmarks.common import (
     Row,
     Run,
@@ -45,6 +58,35 @@ def check(tables: list[Table]) -> None:
             assert row.figure is not None or "unexpected keyword" in row.note, (table.name, row)
         assert table.rows[0].contender == table.baseline
         assert table.rows[0].ratio == 1.0
+
+
+def test_records_side_by_side_are_measured_beside_lanes() -> None:
+    """For each number in hand."""
+    tables = concurrency.run(TINY)
+    check(tables)
+    assert len(tables) == len(concurrency.SIZES)
+
+
+def test_where_time_goes_is_told_by_the_innermost_frame_that_is_known() -> None:
+    """Threads that wait for work are left out."""
+    stacks = """\
+<module> (own.py:71);run (asyncio/runners.py:190);on_dict (own.py:48) 3
+<module> (own.py:71);run (asyncio/runners.py:190);decode (slipcore/backends/codecs.py:104) 5
+<module> (own.py:71);send (slip_kafka/producing.py:125);_build (aiokafka/producer/x.py:1) 2
+run (threading.py:982);_worker (concurrent/futures/thread.py:81) 50
+run (threading.py:982);_write_once (slip_rocks/database.py:189) 4
+"""
+    assert where.counted(stacks) == {
+        "handler": 3,
+        "decode and encode": 5,
+        "write to Kafka": 2,
+        "state": 4,
+    }
+
+
+def test_handlers_of_lists_are_measured_beside_one_of_records() -> None:
+    """One job, in NumPy and in Polars."""
+    check(batch.run(TINY))
 
 
 def test_the_engine_is_measured_beside_loops() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 
 _NOTHING: Final[Iterator[Any]] = iter(())
+_PLACE: Final = attrgetter("partition", "offset")
 
 
 class Generation(Struct, eq=False):
@@ -87,5 +89,5 @@ class Generation(Struct, eq=False):
             last = self.records[-1]
             places = {last.partition: last.offset}
         else:
-            places = {r.partition: r.offset for r in self.records}
+            places = dict(map(_PLACE, self.records))
         return {p: o for p, o in places.items() if self.epoch >= since.get(p, self.epoch + 1)}

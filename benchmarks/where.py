@@ -1,0 +1,163 @@
+"""Where the time of a record goes on its way from one Kafka topic to another.
+
+The process is looked at from outside 250 times a second, by py-spy, while it works; what it was
+found at is told by the file that the innermost frame belongs to. A share, times the CPU time that
+the process took for a record, is the time that is given.
+
+    python -m benchmarks.where [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from benchmarks import report, topics
+from benchmarks.common import (
+    Settings,
+    Table,
+    Turn,
+    UnavailableError,
+    alternate,
+    compared,
+    script,
+)
+from benchmarks.kafka import ENTRANTS, FIRST, JOBS, RECORDS, Inputs, Job, broker
+from benchmarks.processes import running
+
+ALL: Final = "all"
+LOOKS: Final = 250
+"""Per second."""
+SECONDS: Final = 2
+"""That are looked at, in each turn."""
+
+PLACES: Final = {
+    "handler": r"\bown\.py",
+    "state": r"slipcore/(caching|keys|codecs|engine/state)\.py|slip_rocks/",
+    "decode and encode": r"slipcore/(opened|coding|backends/codecs|records)\.py|msgspec|json/",
+    "engine": r"slipcore/",
+    "read from Kafka": r"slip_kafka/(reading|membership|topic)\.py|aiokafka/(consumer|record)",
+    "write to Kafka": r"slip_kafka/|aiokafka/producer",
+    "protocol": r"aiokafka/",
+    "event loop, sockets": r"asyncio/|selectors\.py|uvloop|contextvars",
+}
+"""Where the innermost frame can be -> its file, the first that fits."""
+REST: Final = "the rest"
+IDLE: Final = re.compile(r"_worker \(concurrent/futures/thread\.py:\d+\)$")
+"""A thread that waits for work, which py-spy takes for one that has some."""
+
+
+def place_of(stack: str) -> str:
+    """Where a stack of py-spy's, `outer (file:1);inner (file:2)`, was found at work."""
+    for frame in reversed(stack.split(";")):
+        for place, files in PLACES.items():
+            if re.search(files, frame):
+                return place
+    return REST
+
+
+def counted(raw: str) -> Counter[str]:
+    """How often each place was seen in py-spy's raw form: a line per stack, with its number."""
+    seen: Counter[str] = Counter()
+    for line in raw.splitlines():
+        stack, _, number = line.rpartition(" ")
+        if not IDLE.search(stack):
+            seen[place_of(stack)] += int(number)
+    return seen
+
+
+def look(pid: int, found: Path) -> subprocess.Popen[bytes]:
+    """Begin to look at a process.
+
+    Raises:
+        UnavailableError: py-spy is not there.
+    """
+    spy = shutil.which("py-spy", path=Path(sys.executable).parent)
+    if spy is None:
+        raise UnavailableError("py-spy is not installed")
+    command = [spy, "record", "--pid", str(pid), "--rate", str(LOOKS), "--duration", str(SECONDS)]
+    return subprocess.Popen(
+        [*command, "--format", "raw", "--output", found],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def turn(inputs: Inputs, job: Job, records: int) -> dict[str, float]:
+    """Microseconds of CPU per record, by place.
+
+    Raises:
+        UnavailableError: nothing could be seen.
+    """
+    source, sink = inputs.of(job, records), f"bench-out-{uuid4().hex[:8]}"
+    asyncio.run(topics.create(inputs.bootstrap, sink))
+    spies: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder) / "stacks.txt"
+        words = ENTRANTS["slipcore"].words()
+        with running(words, job.name, inputs.bootstrap, source, sink) as process:
+
+            def begin() -> None:
+                process.begin()
+                spies.append(look(process.pid, found))
+
+            watched = topics.Watched(records, at_tenth=begin)
+            lives = topics.watch(
+                inputs.bootstrap, sink, watched, lambda: process.lives, patience=FIRST
+            )
+            if not asyncio.run(lives):
+                raise UnavailableError(process.last_words())
+            each = process.cpu_seconds() / max(1, watched.seen) * 1e6
+            for spy in spies:
+                spy.wait(SECONDS + FIRST)
+        raw = found.read_text(encoding="utf-8") if found.exists() else ""
+    asyncio.run(topics.delete(inputs.bootstrap, sink))
+    seen = counted(raw)
+    total = seen.total()
+    if not total:
+        raise UnavailableError("py-spy saw nothing: may it look at other processes?")
+    return {ALL: each} | {place: each * seen[place] / total for place in (*PLACES, REST)}
+
+
+def run(settings: Settings) -> list[Table]:
+    """A table for each of three jobs."""
+    records = settings.size(RECORDS, quick=RECORDS)
+    jobs = [job for job in JOBS if job.quick]
+    with broker() as bootstrap:
+        inputs = Inputs(bootstrap)
+        try:
+            return [_table(inputs, job, records, settings.turns(3, quick=1)) for job in jobs]
+        finally:
+            inputs.delete()
+
+
+def _table(inputs: Inputs, job: Job, records: int, rounds: int) -> Table:
+    seen: list[dict[str, float]] = []
+
+    def once() -> float:
+        seen.append(turn(inputs, job, records))
+        return seen[-1][ALL]
+
+    taken = alternate({ALL: once}, rounds, what=f"where, {job.title}", warm_up=False)
+    by_place: dict[str, list[Turn] | str] = {
+        place: [Turn(each[place]) for each in seen] for place in (seen[0] if seen else ())
+    }
+    return compared(
+        f"where.{job.name}",
+        f"where a record's CPU time goes: {job.title}",
+        "us/record",
+        by_place or taken,
+        baseline=ALL,
+    )
+
+
+if __name__ == "__main__":
+    script(__doc__, run, report.terminal)
