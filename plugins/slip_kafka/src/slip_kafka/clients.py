@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from slip_kafka.reaching import reach
@@ -32,20 +35,31 @@ _CLOSED: Final = "the handler is closed"
 def know_what_uvloop_says(client: Any) -> None:
     """Have a client take a connection that uvloop has closed for what it is, and go on.
 
+    The client takes only an OSError for the end of a connection. By anything else a request for
+    metadata ends the task that makes them, and who waits for metadata waits for ever.
+
     Args:
         client: the `AIOKafkaClient` of a producer or a consumer.
     """
-    send = client.send
+    find = client._get_conn
 
-    async def send_or_say_why(*request: Any, **options: Any) -> Any:
-        try:
-            return await send(*request, **options)
-        except RuntimeError as error:
-            if _CLOSED not in str(error):
-                raise
-            raise KafkaConnectionError(str(error)) from error
+    async def find_and_listen(*node: Any, **options: Any) -> Any:
+        connection = await find(*node, **options)
+        if connection is not None and "send" not in connection.__dict__:
+            connection.send = partial(_send, connection, connection.send)
+        return connection
 
-    client.send = send_or_say_why
+    client._get_conn = find_and_listen
+
+
+def _send(connection: Any, send: Callable[..., Any], *request: Any, **options: Any) -> Any:
+    try:
+        return send(*request, **options)
+    except RuntimeError as error:
+        if _CLOSED not in str(error):
+            raise
+        connection.close(reason=CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(str(error)) from error
 
 
 class Client:
