@@ -11,6 +11,8 @@ from tests.faults.yard import REQUEST_MS, SESSION_MS, Yard
 
 BACK: Final = 5.0
 """Seconds after which all is well when the network is."""
+THROTTLED: Final = 10.0
+"""Seconds that a broker looks back for what a client is entitled to."""
 
 
 def behind_proxy(yard: Yard, **settings: Any) -> Worker:
@@ -123,4 +125,22 @@ def slow_network(yard: Yard) -> None:
     yard.lane.broker_proxy.delay = 0.2
     yard.recover(time.monotonic())
     yard.until_handled(1000)
+    yard.finish()
+
+
+@fault(
+    "the broker throttles what it takes and gives, for some seconds",
+    protects="A reply that comes late because of a quota is waited for, and nothing is sent twice.",
+    target=THROTTLED + BACK,
+    without="patience of the producer",
+)
+def throttled(yard: Yard) -> None:
+    behind_proxy(yard)
+    quotas = {"producer_byte_rate": 20_000, "consumer_byte_rate": 20_000}
+    yard.lane.broker.limit(quotas)
+    try:
+        time.sleep(yard.chance.uniform(2.0, 5.0))
+    finally:
+        yard.lane.broker.limit(dict.fromkeys(quotas))
+    yard.recover(time.monotonic())
     yard.finish()

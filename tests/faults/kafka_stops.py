@@ -27,8 +27,11 @@ def deadline(worker: Worker) -> float:
     without="the record in hand",
 )
 def stop_slow_handler(yard: Yard) -> None:
-    slow = yard.chance.uniform(0.3, 1.0)
-    yard.prepare(delay=slow, blocks=yard.chance.random() < 0.5, commit=1.0, cache="")
+    blocks = yard.chance.random() < 0.5
+    slow = yard.chance.uniform(
+        0.3, 0.5 if blocks else 1.0
+    )  # heartbeats take some turns of the loop
+    yard.prepare(delay=slow, blocks=blocks, commit=1.0, cache="")
     yard.fill(400)
     worker = yard.start()
     yard.until_handled(2)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import slipcore.engine.delivery as engine
+from slipcore.engine import finishing
 from slipcore.engine.runner import Runner
 from slipcore.interfaces import IStateStore
-from tests.faults.without_state import AROUND_STATE
+from tests.faults.without_state import AROUND_STATE, put
 
 _TAKE_OUT: dict[str, Callable[[], None]] = {}
 
@@ -28,10 +29,6 @@ def _named(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     return keep
 
 
-def _put(owner: Any, name: str, broken: Any) -> None:
-    setattr(owner, name, broken)
-
-
 @_named("finished before committed")
 def _commit_what_is_handled() -> None:
     """What is handled counts as finished, whether or not its outputs are durable."""
@@ -41,7 +38,7 @@ def _commit_what_is_handled() -> None:
         real(lane, generation, finished)
         lane.finished.update(generation.live_positions())
 
-    _put(engine.Lane, "_go_on", go_on)
+    put(engine.Lane, "_go_on", go_on)
 
 
 @_named("flushed before finished")
@@ -51,7 +48,7 @@ def _flush_nothing() -> None:
     async def flush_all(sinks: Any) -> None:
         await asyncio.sleep(0)
 
-    _put(engine, "flush_all", flush_all)
+    put(finishing, "flush_all", flush_all)
 
 
 @_named("position with state")
@@ -66,7 +63,7 @@ def _write_values_alone() -> None:
         return awrite
 
     for each in (IStateStore, RedisStateStore):  # the latter has one of its own
-        _put(each, "awrite", alone(each.awrite))
+        put(each, "awrite", alone(each.awrite))
 
 
 @_named("commit at the stop")
@@ -76,7 +73,7 @@ def _forget_the_last_commit() -> None:
     async def commit(runner: Runner) -> None:
         await asyncio.sleep(0)
 
-    _put(Runner, "_commit", commit)
+    put(Runner, "_commit", commit)
 
 
 @_named("the record in hand")
@@ -86,7 +83,7 @@ def _wait_for_nothing() -> None:
     async def settle(runner: Runner) -> None:
         await asyncio.sleep(0)
 
-    _put(Runner, "_settle", settle)
+    put(Runner, "_settle", settle)
 
 
 @_named("deadline of the stop")
@@ -97,13 +94,13 @@ def _stop_as_long_as_it_takes() -> None:
         await work
         return True
 
-    _put(Runner, "_until", until)
+    put(Runner, "_until", until)
 
 
 @_named("undo of a failed try")
 def _undo_nothing() -> None:
     """What a failed try wrote stays."""
-    _put(engine, "undo", lambda generation, index: set())
+    put(engine, "undo", lambda generation, index: set())
 
 
 @_named("position of the group")
@@ -114,7 +111,7 @@ def _forget_positions() -> None:
     async def committed(member: Member, partitions: Any) -> dict[int, int | None]:
         return {place.partition: None for place in partitions}
 
-    _put(Member, "committed", committed)
+    put(Member, "committed", committed)
 
 
 @_named("later assignments")
@@ -130,7 +127,7 @@ def _assign_once() -> None:
         assigned.add(id(reader))
         real(reader, partitions if first else (), epoch, total)
 
-    _put(Reader, "assign", assign)
+    put(Reader, "assign", assign)
 
 
 @_named("search for the coordinator")
@@ -138,7 +135,7 @@ def _keep_to_the_coordinator() -> None:
     """A client goes on asking the coordinator that it had."""
     from aiokafka.consumer.group_coordinator import GroupCoordinator
 
-    _put(GroupCoordinator, "coordinator_dead", lambda coordinator: None)
+    put(GroupCoordinator, "coordinator_dead", lambda coordinator: None)
 
 
 @_named("owner of state")
@@ -152,7 +149,7 @@ def _own_together() -> None:
         real(claims, *given)
         claims.token = "everybody"
 
-    _put(Claims, "__init__", init)
+    put(Claims, "__init__", init)
 
 
 @_named("handover")
@@ -165,7 +162,7 @@ def _give_up_at_once() -> None:
     async def release(member: Member, lost: bool) -> None:
         await real(member, True)
 
-    _put(Member, "_release", release)
+    put(Member, "_release", release)
 
 
 @_named("heartbeats beside the handler")
@@ -179,7 +176,7 @@ def _beat_no_heart() -> None:
 
         consumer._coordinator._do_heartbeat = beat
 
-    _put(Member, "_note_heartbeats", silence)
+    put(Member, "_note_heartbeats", silence)
 
 
 @_named("patience of the producer")
@@ -193,7 +190,7 @@ def _give_up_soon() -> None:
         real(producer, *given)
         producer._patience = 0.3
 
-    _put(Producer, "__init__", init)
+    put(Producer, "__init__", init)
 
 
 @_named("idempotence")
@@ -201,7 +198,7 @@ def _write_again() -> None:
     """A broker does not know a batch that it has written."""
     from slip_kafka.settings import KafkaTopicOptions
 
-    _put(KafkaTopicOptions, "idempotent", property(lambda options: False))
+    put(KafkaTopicOptions, "idempotent", property(lambda options: False))
 
 
 @_named("deadline of requests")
@@ -214,7 +211,7 @@ def _wait_for_answers() -> None:
     def arguments(options: Any) -> dict[str, Any]:
         return {**real(options), "request_timeout_ms": 600_000}
 
-    _put(settings, "client_arguments", arguments)
+    put(settings, "client_arguments", arguments)
 
 
 @_named("out of range")
@@ -227,4 +224,4 @@ def _jump_to_what_is_there() -> None:
     def arguments(options: Any) -> dict[str, Any]:
         return {**real(options), "auto_offset_reset": "earliest"}
 
-    _put(membership, "consumer_arguments", arguments)
+    put(membership, "consumer_arguments", arguments)

@@ -19,7 +19,10 @@ def _named(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     return keep
 
 
-def _put(owner: Any, name: str, broken: Any) -> None:
+def put(owner: Any, name: str, broken: Any) -> None:
+    """Put something broken in the place of what is there."""
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner} has no {name}: what is to be taken out is elsewhere now")
     setattr(owner, name, broken)
 
 
@@ -34,7 +37,7 @@ def _give_up_at_once() -> None:
     """A call to Redis that fails is not made again."""
     from slip_redis.client import Patience
 
-    _put(Patience, "next", lambda patience, error: None)
+    put(Patience, "next", lambda patience, error: None)
 
 
 @_named("batches once")
@@ -42,7 +45,7 @@ def _forget_numbers() -> None:
     """The server adds a batch as often as it is asked to."""
     from slip_redis import outbox, scripts
 
-    _put(outbox, "APPEND", _changed(scripts.APPEND, ">= number then return 0", "< 0 then return 0"))
+    put(outbox, "APPEND", _changed(scripts.APPEND, ">= number then return 0", "< 0 then return 0"))
 
 
 @_named("takeover of what is pending")
@@ -50,7 +53,7 @@ def _leave_what_is_pending() -> None:
     """What former owners were handed stays theirs."""
     from slip_redis import groups, scripts
 
-    _put(groups, "PLACE", _changed(scripts.PLACE, "if #others > 0", "if #others < 0"))
+    put(groups, "PLACE", _changed(scripts.PLACE, "if #others > 0", "if #others < 0"))
 
 
 @_named("one owner")
@@ -60,12 +63,12 @@ def _let_everyone_in() -> None:
 
     from slip_redis.claims import Claims
 
-    _put(fcntl, "flock", lambda descriptor, operation: None)
+    put(fcntl, "flock", lambda descriptor, operation: None)
 
     def take(claims: Claims, space: str) -> None:
-        _put(claims, "_owned", frozenset((space,)))
+        put(claims, "_owned", frozenset((space,)))
 
-    _put(Claims, "take", take)
+    put(Claims, "take", take)
 
 
 @_named("state in a thread")
@@ -76,7 +79,7 @@ def _write_in_the_loop() -> None:
     async def awrite(store: Any, changes: Any, positions: Mapping[str, Any] = {}) -> None:
         store.write(changes, positions)
 
-    _put(IStateStore, "awrite", awrite)
+    put(IStateStore, "awrite", awrite)
 
 
 @_named("state that was refused")
@@ -90,13 +93,13 @@ def _take_refused_state_for_written() -> None:
         with suppress(Exception):
             await real(store, changes, positions)
 
-    _put(IStateStore, "awrite", awrite)
+    put(IStateStore, "awrite", awrite)
 
 
 @_named("monotonic clock")
 def _wait_by_the_wall_clock() -> None:
     """The loop's timers go by the wall clock."""
-    _put(asyncio.BaseEventLoop, "time", lambda loop: time.time())
+    put(asyncio.BaseEventLoop, "time", lambda loop: time.time())
 
 
 @_named("refusal of damage")
@@ -114,4 +117,4 @@ def _begin_anew_where_it_is_damaged() -> None:
         except StateError:
             real(database)
 
-    _put(Database, "_load", load)
+    put(Database, "_load", load)

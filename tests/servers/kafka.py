@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -138,6 +139,20 @@ class Kafka(Server):
 
     def answers(self) -> bool:
         return coordinates(self.address)
+
+    def limit(self, quotas: Mapping[str, int | None]) -> None:
+        """Set quotas that hold for all clients, as `producer_byte_rate` in bytes per second.
+
+        Args:
+            quotas: name -> limit; None: none.
+        """
+        set_ = ",".join(f"{name}={limit}" for name, limit in quotas.items() if limit is not None)
+        unset = ",".join(name for name, limit in quotas.items() if limit is None)
+        command = [*java(), "kafka.admin.ConfigCommand", "--bootstrap-server"]
+        command += [self.internal_address, "--entity-type", "clients", "--entity-default"]
+        command += ["--alter", *(["--add-config", set_] if set_ else [])]
+        command += ["--delete-config", unset] if unset else []
+        subprocess.run(command, check=True, capture_output=True)
 
     def _at(self, listener: str) -> str:
         return f"{HOST}:{self._ports[listener]}"
