@@ -250,7 +250,7 @@ class App:
             ConfigError: nothing was started.
             DeadlineError: stopped with unfinished work.
         """
-        with orderly_stop_on_signals(self._signalled):
+        with orderly_stop_on_signals(self._signalled, self.limits.stop):
             try:
                 with interruptible():
                     wiring = self._wire(kwargs)

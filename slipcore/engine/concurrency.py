@@ -15,6 +15,7 @@ from slipcore.engine.delivery import MAX_AHEAD, SLICE_SECONDS
 from slipcore.engine.flights import RUNNING, WAITING, Flight
 from slipcore.engine.generations import Generation
 from slipcore.engine.outcomes import FlightLane
+from slipcore.engine.policies import failure
 from slipcore.engine.state import CURRENT
 from slipcore.interfaces import Record
 
@@ -176,7 +177,10 @@ class ConcurrentLane(FlightLane):
             except Exception as error:
                 await self._failed(flight, error)
             except BaseException as error:
-                self._interrupted(flight, error, task)
+                if isinstance(failed := failure(error), Exception):
+                    await self._failed(flight, failed)
+                else:
+                    self._interrupted(flight, error, task)
             else:
                 passed(flight)
             if now - self._breath > SLICE_SECONDS:

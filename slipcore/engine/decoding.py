@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from slipcore.engine.policies import undecodable
+from slipcore.engine.policies import message, undecodable
 from slipcore.interfaces import (
     DecodeError,
     ICodec,
@@ -54,7 +54,9 @@ class BatchDecoder:
             except SlipError as error:
                 return good, _raised_from(error, str(error), record)
             except Exception as error:
-                return good, _raised_from(error, f"{type(error).__name__}: {error}", record)
+                return good, _raised_from(
+                    error, f"{type(error).__name__}: {message(error)}", record
+                )
         return good, None
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 from slipcore.engine.bindings import Step
 from slipcore.engine.finishing import Finishing
 from slipcore.engine.generations import Generation
-from slipcore.engine.policies import GivenBack, Retry, raised
+from slipcore.engine.policies import GivenBack, Retry, failure, raised
 from slipcore.engine.state import CURRENT, undo, undo_all
 from slipcore.engine.trials import Trials, Verdict
 from slipcore.interfaces import ISink, Record
@@ -116,7 +116,7 @@ class Lane(Finishing):
             try:
                 await self._drive(generation)
             except BaseException as error:
-                records = await self.failed(generation, generation.index(), error)
+                records = await self.failed(generation, generation.index(), failure(error))
             else:
                 self.end(generation)
                 records = generation.held

@@ -12,6 +12,7 @@ from slipcore.engine.concurrency import ConcurrentLane
 from slipcore.engine.delivery import Lane
 from slipcore.engine.gathering import Gathered
 from slipcore.engine.generations import Generation
+from slipcore.engine.policies import failure
 from slipcore.engine.state import CURRENT
 from slipcore.engine.streams import PausableStream
 
@@ -144,14 +145,15 @@ class IterableStream(PausableStream):
             loop = self._share_plain(source, standing)
             self.loops.update(dict.fromkeys(self.lanes, loop))
             is_over = await loop
-        except BaseException as error:
+        except BaseException as caught:
+            error = failure(caught)
             in_hand = CURRENT.get()
             for generation in standing:
                 if generation is in_hand:
                     generation.lane.abandon(generation, -1, error)
                 else:
                     generation.lane.end(generation)
-            raise
+            raise error from error.__cause__
         finally:
             for lane in self.lanes:
                 lane.busy = False
@@ -256,10 +258,11 @@ class IterableStream(PausableStream):
             # Through here only if that has met state: what the last item wrote goes on with it.
             lane.end(standing)
             await self._consume_tracked(lane, step, source)
-        except BaseException as error:
+        except BaseException as caught:
+            error = failure(caught)
             if standing.open:
                 lane.abandon(standing, -1, error)
-            raise
+            raise error from error.__cause__
         finally:
             lane.busy = False
 
@@ -332,7 +335,7 @@ class IterableStream(PausableStream):
                 if waiting is not None and hasattr(waiting, "__await__"):
                     await waiting
             except BaseException as error:
-                if not await lane.failed(generation, 0, error):
+                if not await lane.failed(generation, 0, failure(error)):
                     return
                 await lane.room()
             else:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from slipcore.engine.policies import Stage
+from slipcore.engine.policies import Stage, message
 from slipcore.interfaces import Headers, Out, Record, now_ms
 
 PREFIX: Final = "slip-dlq-"
@@ -103,7 +103,7 @@ def _told(binding: str, stage: Stage, failure: Failure) -> Headers:
         (f"{PREFIX}tries", b"%d" % failure.tries),
         (f"{PREFIX}time", b"%d" % now_ms()),
         (f"{PREFIX}error", f"{kind.__module__}.{kind.__qualname__}".encode()),
-        (f"{PREFIX}message", str(error).encode("utf-8", "replace")[:MAX_MESSAGE]),
+        (f"{PREFIX}message", message(error).encode("utf-8", "replace")[:MAX_MESSAGE]),
         (f"{PREFIX}traceback", trace[-MAX_TRACEBACK:]),
     )
 

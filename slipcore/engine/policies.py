@@ -7,6 +7,7 @@ run. The error says where it happened.
 
 from __future__ import annotations
 
+from asyncio import CancelledError, current_task
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import random
@@ -238,6 +239,24 @@ def raised(error: BaseException, reader: str, item: Any) -> None:
     note = f"raised while {reader} was handling {place(item)}" if known else f"raised in {reader}"
     if isinstance(error, Exception) and not getattr(error, "__notes__", None):
         error.add_note(note)
+
+
+def failure(error: BaseException) -> BaseException:
+    """What is to be dealt with: a cancellation that this task was not asked for is a failure."""
+    task = current_task()
+    if not isinstance(error, CancelledError) or task is None or task.cancelling():
+        return error
+    failed = RuntimeError("cancelled, though not by the app: something that it awaits was")
+    failed.__cause__ = error
+    return failed
+
+
+def message(error: BaseException) -> str:
+    """What an error says, also where saying it fails."""
+    try:
+        return str(error)
+    except Exception as reason:
+        return f"(its message can't be had: {type(reason).__name__})"
 
 
 def place(record: Record) -> str:

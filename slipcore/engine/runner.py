@@ -91,7 +91,7 @@ class Runner:
 
     def fail(self, error: BaseException) -> None:
         """A lane or a stream failed: stop the others in order."""
-        if self.failure is None:
+        if self.failure is None and not isinstance(error, Interrupted):  # that comes with a stop
             self.failure = error
         self._stop.set()
 
@@ -246,7 +246,7 @@ class Runner:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None and not isinstance(error, Interrupted):  # that comes with a stop
+        if error is not None:
             self.fail(error)
 
     async def _read(self) -> None:
@@ -298,7 +298,9 @@ class Runner:
             if not task.done() and not stream.busy:
                 task.cancel()
         in_time = await self._until(deadline, self._settle())
-        abandoned = [_in_hand(s) for t, s in self._reading.items() if not t.done()]
+        abandoned = [
+            _in_hand(s) for t, s in self._reading.items() if not t.done() or _was_given_up(t, s)
+        ]
         for task in self._reading:
             task.cancel()
         await asyncio.gather(*self._reading, return_exceptions=True)
@@ -363,6 +365,13 @@ def _in_hand(stream: PausableStream) -> str:
     """A stream by name, and who has a record of it in hand."""
     readers = ", ".join(lane.reader for lane in stream.lanes if lane.busy)
     return f"{stream.name} (by {readers})" if readers else stream.name
+
+
+def _was_given_up(task: asyncio.Task[None], stream: PausableStream) -> bool:
+    """Whether a call that blocked the loop was interrupted, and its record given up."""
+    error = None if task.cancelled() else task.exception()
+    errors = [error, *(lane.failure for lane in stream.lanes)]
+    return any(isinstance(each, Interrupted) for each in errors)
 
 
 def _all_idle(lanes: Iterable[Lane]) -> bool:

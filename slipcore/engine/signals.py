@@ -8,19 +8,23 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from time import monotonic
 from types import FrameType
 from typing import Any, Final
 
 _NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
 
 _GRACE_SECONDS: Final = 1.0
-"""How long a call that blocks may go on after the second signal, before the process is ended."""
+"""How long a call that blocks may go on after the second signal, or after it was interrupted."""
+_LOOK_SECONDS: Final = 0.1
+_UNFINISHED: Final = 3
+"""The exit code of a process that a call keeps from stopping, as of one with unfinished work."""
 
 
 class Interrupted(BaseException):
-    """A signal to stop came during a call that blocks the loop; the call was given up.
+    """A signal to stop came during a call that blocks the loop, and the call was given up.
 
     It is no Exception, so that nothing takes it for a failure of the call, and no
     KeyboardInterrupt, which would leave the loop from within a task.
@@ -28,12 +32,17 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def orderly_stop_on_signals(signalled: Callable[[], None]) -> Iterator[None]:
+def orderly_stop_on_signals(signalled: Callable[[], None], patience: float) -> Iterator[None]:
     """Have the loop call `signalled` at each signal, and restore what was there.
 
-    Handlers are installed in the main thread only, and only over the defaults.
+    Handlers are installed in the main thread only, and only over the defaults. A call that keeps
+    the loop from hearing of it is interrupted when its time is over, or soon after the second
+    signal; the process ends if it goes on all the same.
+
+    Args:
+        patience: seconds from the first signal that such a call has.
     """
-    signals = _Signals(asyncio.get_running_loop(), signalled)
+    signals = _Signals(asyncio.get_running_loop(), signalled, patience)
     installed: list[tuple[signal.Signals, Any]] = []
     if threading.current_thread() is threading.main_thread():
         for number in _NUMBERS:
@@ -46,6 +55,7 @@ def orderly_stop_on_signals(signalled: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _signals.reset(token)
+        signals.end()
         for number, before in installed:
             signal.signal(number, before)
 
@@ -70,15 +80,60 @@ def interruptible() -> Iterator[None]:
 class _Signals:
     """What is done about signals while a run lasts."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, signalled: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, signalled: Callable[[], None], patience: float
+    ) -> None:
         self._loop = loop
         self._signalled = signalled
+        self._patience = patience
         self._interrupting = False
+        self._came = 0
+        self._heard = True
+        self._overdue = False
+        self._over = threading.Event()
+        self._watching: threading.Thread | None = None
 
     def came(self, number: int, frame: FrameType | None) -> None:
+        if self._overdue:
+            self._overdue = False
+            if not self._heard:
+                raise Interrupted
+            return
         self._loop.call_soon_threadsafe(self._signalled)
         if self._interrupting:
             raise Interrupted
+        self._came += 1
+        if self._watching is None:
+            self._watching = threading.Thread(
+                target=self._watch, args=(number,), name="slip-stop", daemon=True
+            )
+            self._watching.start()
+
+    def _watch(self, number: int) -> None:
+        """From the first signal on: see that nothing blocks the loop beyond the end of its time."""
+        due = monotonic() + self._patience
+        asked, tried = 0.0, False
+        while not self._over.wait(_LOOK_SECONDS):
+            now = monotonic()
+            if self._heard:
+                self._heard, asked = False, now
+                with suppress(RuntimeError):  # a loop that is closed has nothing to hear
+                    self._loop.call_soon_threadsafe(self._hear)
+            elif now > asked + _GRACE_SECONDS and (now > due or self._came > 1):
+                if tried:
+                    _end_at_once()
+                asked, tried = now, True
+                self._overdue = True
+                signal.pthread_kill(_main_thread(), number)
+
+    def _hear(self) -> None:
+        self._heard = True
+
+    def end(self) -> None:
+        """The run is over."""
+        self._over.set()
+        if self._watching is not None:
+            self._watching.join()
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
@@ -116,6 +171,22 @@ def _end_at_second(told: socket.socket, over: threading.Event) -> None:
             came += number[0] in _NUMBERS
         if not over.wait(_GRACE_SECONDS):
             os._exit(128 + number[0])  # as a shell says of a process that the signal ended
+
+
+def _main_thread() -> int:
+    number = threading.main_thread().ident
+    assert number is not None
+    return number
+
+
+def _end_at_once() -> None:
+    os.write(
+        2,
+        b"Error: Stopped with unfinished work: a call blocks the event loop and can't be "
+        b"interrupted. What is unfinished comes again at the next start, where the source can "
+        b"replay.\n",
+    )
+    os._exit(_UNFINISHED)
 
 
 def _is_default(handler: Callable[[int, FrameType | None], Any] | int | None) -> bool:

@@ -5,14 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from slipcore.engine.letters import Failure, Letterbox, letter
-from slipcore.engine.policies import DeadLetter, Policies, Retry, Rule, Stage, choose, place
+from slipcore.engine.policies import (
+    DeadLetter,
+    Policies,
+    Retry,
+    Rule,
+    Stage,
+    choose,
+    message,
+    place,
+)
 from slipcore.interfaces import Record
 
 Original: TypeAlias = Callable[[Record], Record | None]
 """Finds the bytes of a record that was decoded; None where they are not at hand."""
+
+MOST_SAID: Final = 1_000
+"""Characters of an error's message that the log has of it."""
 
 logger = logging.getLogger(__name__)
 
@@ -153,5 +165,7 @@ def several(first: Any, size: int) -> str:
 
 
 def told(error: BaseException) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {error}"
+    """An error for the log: its first thousand characters, those that can be printed."""
+    text = message(error)
+    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in text[:MOST_SAID])
+    return f"{type(error).__name__}: {shown}{'...' if len(text) > MOST_SAID else ''}"

@@ -183,9 +183,12 @@ def test_with_a_slow_handler(run: Run, start_slip: Start, slip: Slip, hang: str)
     assert asyncio.run(run.outputs()) == list(range(RECORDS))
 
 
-def test_with_a_hung_handler(run: Run, start_slip: Start, slip: Slip) -> None:
+@pytest.mark.parametrize(
+    "hang", ["await asyncio.sleep(3600)", "time.sleep(3600)"], ids=["async", "blocking"]
+)
+def test_with_a_hung_handler(run: Run, start_slip: Start, slip: Slip, hang: str) -> None:
     """It is given up: what came before it is committed, it comes again, and its topic is named."""
-    run.app(hang="await asyncio.sleep(3600)")
+    run.app(hang=hang)
     process = start_slip("run", "app.py")
     last = stopped(process, lambda: time.sleep(0.2))
     assert last.startswith("Error: Stopped after 1 s with unfinished work: ")
@@ -195,6 +198,27 @@ def test_with_a_hung_handler(run: Run, start_slip: Start, slip: Slip) -> None:
     finish(run, slip)
     assert run.counts() == EXACTLY_ONCE
     assert set(asyncio.run(run.outputs())) == set(range(RECORDS))
+
+
+def test_with_a_handler_that_can_not_be_interrupted(
+    run: Run, start_slip: Start, slip: Slip
+) -> None:
+    """The process ends all the same, and says so."""
+    run.app(
+        hang="""
+            while True:
+                try:
+                    time.sleep(3600)
+                except BaseException:
+                    pass
+    """
+    )
+    process = start_slip("run", "app.py")
+    last = stopped(process, lambda: time.sleep(0.2))
+    assert last.startswith("Error: Stopped with unfinished work: a call blocks the event loop")
+    assert process.returncode == 3
+    finish(run, slip)
+    assert run.counts() == EXACTLY_ONCE
 
 
 def test_with_a_full_sink(run: Run, start_slip: Start, slip: Slip) -> None:
