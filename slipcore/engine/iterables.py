@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Sequence
+from types import CoroutineType
 from typing import Any, Final
 
 from slipcore.engine.batches import BatchLane
@@ -170,6 +171,7 @@ class IterableStream(PausableStream):
             for generation, (_, step, _) in zip(standing, self._steps, strict=True)
         ]
         lanes, take = self.lanes, CURRENT.set
+        stores = [lane.stores for lane in lanes]
         count = 0
         try:
             async for item in source:
@@ -197,7 +199,7 @@ class IterableStream(PausableStream):
                         lane.handled_records += count
                     count = 0
                     await asyncio.sleep(0)
-                if any([lane.stores for lane in lanes]):
+                if any(stores):
                     return False
                 if self._interrupted and not await self._may_all_go_on():
                     return True
@@ -275,6 +277,10 @@ class IterableStream(PausableStream):
             if self._interrupted and not await self._may_go_on(lane):
                 return
             result = call(item)
+            if type(result) is CoroutineType:
+                lane.busy = True
+                result = await result
+                lane.busy = False
             if result is not None:
                 if type(result) in at_once:
                     waiting = emit(result)
