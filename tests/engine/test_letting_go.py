@@ -48,15 +48,15 @@ def test_items_that_write_one_key_over_and_over_do_not_pile_up(
     alive: weakref.WeakSet[Item] = weakref.WeakSet()
     most = 0
 
-    @app.handle(items(20_000, alive), **how)
+    @app.handle(items(60_000, alive), **how)
     async def keep(item: Item) -> None:
         nonlocal most
         last["hot"] = item.number
         most = max(most, len(alive))
 
     asyncio.run(app.stream())
-    assert last["hot"] == 19_999
-    assert most < 15_000  # nearly all, were each kept by the next
+    assert last["hot"] == 59_999
+    assert most < 45_000  # MAX_AHEAD may be on the way; all, were each kept by the next
 
 
 @SIDE_BY_SIDE
