@@ -312,11 +312,17 @@ def run_of(tables: list[Table], others: Mapping[str, str] | None = None) -> Run:
     """The tables of a benchmark with where and how they were made.
 
     Args:
-        others: versions of what is installed elsewhere.
+        others: versions of what is installed elsewhere, for the other frameworks.
     """
+    own = versions()
+    theirs = {
+        f"{package} (theirs)" if package in own else package: number
+        for package, number in (others or {}).items()
+        if own.get(package) != number
+    }
     return Run(
         machine=machine(),
-        versions=versions() | dict(others or {}),
+        versions=own | theirs,
         command=command_line(),
         date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         tables=tables,

@@ -152,7 +152,8 @@ def run(settings: Settings) -> list[Table]:
 
 
 def _table(size: int, settings: Settings) -> Table:
-    n = settings.size(int(SECONDS / AWAITED * size), quick=int(SECONDS / AWAITED * size) // 4)
+    usual = int(SECONDS / AWAITED * size)
+    n = settings.size(usual, quick=usual // 4)
     contenders: dict[str, Contender] = {
         name: partial(turn, handled, n, size) for name, handled in HANDLED.items()
     }

@@ -41,6 +41,7 @@ from benchmarks.processes import Process, running
 RECORDS: Final = 1_000_000
 VARIABLE: Final = "SLIP_BENCH_KAFKA"
 BASELINE: Final = "aiokafka, batched"
+CPU: Final = "CPU s per 100,000"
 FIRST: Final = 60.0
 """Seconds that a contender may take until its first record, or without any new one."""
 
@@ -175,8 +176,17 @@ class Inputs:
             self._made.clear()
 
 
-def turn(inputs: Inputs, name: str, job: Job, records: int) -> Turn:
+def turn(
+    inputs: Inputs,
+    name: str,
+    job: Job,
+    records: int,
+    meanwhile: Callable[[Process], None] = lambda process: None,
+) -> Turn:
     """Let a contender do a job once.
+
+    Args:
+        meanwhile: called when a tenth has come out.
 
     Raises:
         WrongOutputError: it is ours, and what it wrote is wrong.
@@ -188,7 +198,12 @@ def turn(inputs: Inputs, name: str, job: Job, records: int) -> Turn:
     source, sink = inputs.of(job, count), f"bench-out-{uuid4().hex[:8]}"
     asyncio.run(topics.create(inputs.bootstrap, sink))
     with running(command, job.name, inputs.bootstrap, source, sink) as process:
-        watched = topics.Watched(count, at_tenth=process.begin)
+
+        def begin() -> None:
+            process.begin()
+            meanwhile(process)
+
+        watched = topics.Watched(count, at_tenth=begin)
         watching = topics.watch(
             inputs.bootstrap, sink, watched, lambda: process.lives, patience=FIRST
         )
@@ -207,7 +222,7 @@ def turn(inputs: Inputs, name: str, job: Job, records: int) -> Turn:
 def _seen(process: Process, watched: topics.Watched) -> dict[str, float]:
     peak = process.peak()
     seen = {
-        "CPU s per 100,000": process.cpu_seconds() / max(1, watched.seen) * 100_000,
+        CPU: process.cpu_seconds() / max(1, watched.seen) * 100_000,
         "peak MB": peak / 2**20,
     }
     return seen | ({"MB over idle": (peak - process.idle) / 2**20} if process.idle else {})

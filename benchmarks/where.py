@@ -9,7 +9,6 @@ the process took for a record, is the time that is given.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import subprocess
@@ -18,9 +17,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
-from benchmarks import report, topics
+from benchmarks import report
 from benchmarks.common import (
     Settings,
     Table,
@@ -30,8 +28,7 @@ from benchmarks.common import (
     compared,
     script,
 )
-from benchmarks.kafka import ENTRANTS, FIRST, JOBS, RECORDS, Inputs, Job, broker
-from benchmarks.processes import running
+from benchmarks.kafka import CPU, FIRST, JOBS, RECORDS, Inputs, Job, broker, turn
 
 ALL: Final = "all"
 LOOKS: Final = 250
@@ -91,40 +88,24 @@ def look(pid: int, found: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def turn(inputs: Inputs, job: Job, records: int) -> dict[str, float]:
+def places(inputs: Inputs, job: Job, records: int) -> dict[str, float]:
     """Microseconds of CPU per record, by place.
 
     Raises:
         UnavailableError: nothing could be seen.
     """
-    source, sink = inputs.of(job, records), f"bench-out-{uuid4().hex[:8]}"
-    asyncio.run(topics.create(inputs.bootstrap, sink))
     spies: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "stacks.txt"
-        words = ENTRANTS["slipcore"].words()
-        with running(words, job.name, inputs.bootstrap, source, sink) as process:
-
-            def begin() -> None:
-                process.begin()
-                spies.append(look(process.pid, found))
-
-            watched = topics.Watched(records, at_tenth=begin)
-            lives = topics.watch(
-                inputs.bootstrap, sink, watched, lambda: process.lives, patience=FIRST
-            )
-            if not asyncio.run(lives):
-                raise UnavailableError(process.last_words())
-            each = process.cpu_seconds() / max(1, watched.seen) * 1e6
-            for spy in spies:
-                spy.wait(SECONDS + FIRST)
-        raw = found.read_text(encoding="utf-8") if found.exists() else ""
-    asyncio.run(topics.delete(inputs.bootstrap, sink))
-    seen = counted(raw)
-    total = seen.total()
+        seen = turn(inputs, "slipcore", job, records, lambda it: spies.append(look(it.pid, found)))
+        for spy in spies:
+            spy.wait(SECONDS + FIRST)
+        stacks = counted(found.read_text(encoding="utf-8") if found.exists() else "")
+    total = stacks.total()
     if not total:
         raise UnavailableError("py-spy saw nothing: may it look at other processes?")
-    return {ALL: each} | {place: each * seen[place] / total for place in (*PLACES, REST)}
+    each = seen.more[CPU] * 10  # seconds per 100,000 -> microseconds per record
+    return {ALL: each} | {place: each * stacks[place] / total for place in (*PLACES, REST)}
 
 
 def run(settings: Settings) -> list[Table]:
@@ -145,7 +126,7 @@ def _table(inputs: Inputs, job: Job, records: int, rounds: int) -> Table:
     seen: list[dict[str, float]] = []
 
     def once() -> float:
-        seen.append(turn(inputs, job, records))
+        seen.append(places(inputs, job, records))
         return seen[-1][ALL]
 
     taken = alternate({ALL: once}, rounds, what=f"where, {job.title}", warm_up=False)

@@ -38,6 +38,7 @@ from benchmarks.common import (
     alternate,
     compared,
     run_of,
+    versions,
 )
 from benchmarks.contenders.functions import Tally
 from slipcore.interfaces import partition_for
@@ -65,6 +66,16 @@ def test_records_side_by_side_are_measured_beside_lanes() -> None:
     tables = concurrency.run(TINY)
     check(tables)
     assert len(tables) == len(concurrency.SIZES)
+
+
+def test_the_other_frameworks_versions_do_not_take_the_place_of_our_own() -> None:
+    """Both are named where they differ, since both take part."""
+    ours = versions()["aiokafka"]
+    run = run_of([], {"aiokafka": "0.0.1", "bytewax": "0.21.1", "uvloop": versions()["uvloop"]})
+    assert run.versions["aiokafka"] == ours
+    assert run.versions["aiokafka (theirs)"] == "0.0.1"
+    assert run.versions["bytewax"] == "0.21.1"
+    assert "uvloop (theirs)" not in run.versions
 
 
 def test_where_time_goes_is_told_by_the_innermost_frame_that_is_known() -> None:

@@ -42,8 +42,8 @@ async def send(
     return sent, positions
 
 
-async def run(given: Task) -> None:
-    """Read, handle and write in turn, while the broker acknowledges; commit each second."""
+async def started(given: Task) -> tuple[Any, Any]:
+    """A consumer that commits when it is told to, and a producer."""
     consumer = AIOKafkaConsumer(
         given.source,
         bootstrap_servers=given.bootstrap,
@@ -56,6 +56,12 @@ async def run(given: Task) -> None:
     )
     await consumer.start()
     await producer.start()
+    return consumer, producer
+
+
+async def run(given: Task) -> None:
+    """Read, handle and write in turn, while the broker acknowledges; commit each second."""
+    consumer, producer = await started(given)
     do = each_of(given.job)
     rounds: deque[Round] = deque()
     finished: dict[Any, int] = {}

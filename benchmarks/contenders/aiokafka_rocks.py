@@ -11,10 +11,9 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from rocksdict import Options, Rdict, WriteBatch
 
-from benchmarks.contenders.aiokafka_batched import RECORDS, ROUNDS, Round, send
+from benchmarks.contenders.aiokafka_batched import RECORDS, ROUNDS, Round, send, started
 from benchmarks.contenders.jobs import Task, task
 
 
@@ -41,18 +40,7 @@ async def run(given: Task) -> None:
         data = changed[key] = b"%d" % number
         return data
 
-    consumer = AIOKafkaConsumer(
-        given.source,
-        bootstrap_servers=given.bootstrap,
-        group_id=given.group,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-    )
-    producer = AIOKafkaProducer(
-        bootstrap_servers=given.bootstrap, acks="all", max_batch_size=1 << 18
-    )
-    await consumer.start()
-    await producer.start()
+    consumer, producer = await started(given)
     rounds: deque[tuple[Round, dict[bytes, bytes]]] = deque()
     kept: dict[bytes, bytes] = {}
     finished: dict[Any, int] = {}

@@ -139,18 +139,17 @@ class ConcurrentLane(FlightLane):
 
     async def _work(self) -> None:
         line, step = self._line, self.step
-        pop, take, passed = line.pop, CURRENT.set, self._passed
         # A step of another make may have more to do than to call and to emit.
         call, emit = (step.call, step.emit) if type(step) is Step else (step.one, _taken)
         at_once: set[type] = set()
         task = asyncio.current_task()
         assert task is not None
         while True:
-            flight = pop() if self._open or self._may_begin() else None
+            flight = line.pop() if self._open or self._may_begin() else None
             if flight is None:
                 await self._turn()
                 continue
-            take(flight)
+            CURRENT.set(flight)
             flight.task = task
             flight.stage = RUNNING
             flight.began = now = monotonic()
@@ -182,7 +181,7 @@ class ConcurrentLane(FlightLane):
                 else:
                     self._interrupted(flight, error, task)
             else:
-                passed(flight)
+                self._passed(flight)
             if now - self._breath > SLICE_SECONDS:
                 await asyncio.sleep(0)
                 self._breath = monotonic()

@@ -58,8 +58,8 @@ class Flight(Generation, eq=False):
     original: Original = _unknown
     _trials: Trials | None = None
 
-    @property  # type: ignore[misc]
-    def records(self) -> tuple[Any]:  # type: ignore[override]
+    @property  # type: ignore[misc]  # what the base keeps is worked out here
+    def records(self) -> tuple[Any]:  # type: ignore[override]  # it is never set
         return (self.item,)
 
     def index(self) -> int:

@@ -154,7 +154,9 @@ class IterableStream(PausableStream):
                     generation.lane.abandon(generation, -1, error)
                 else:
                     generation.lane.end(generation)
-            raise error from error.__cause__
+            if error is not caught:
+                raise error from caught
+            raise
         finally:
             for lane in self.lanes:
                 lane.busy = False
@@ -264,7 +266,9 @@ class IterableStream(PausableStream):
             error = failure(caught)
             if standing.open:
                 lane.abandon(standing, -1, error)
-            raise error from error.__cause__
+            if error is not caught:
+                raise error from caught
+            raise
         finally:
             lane.busy = False
 

@@ -24,7 +24,7 @@ _UNFINISHED: Final = 3
 
 
 class Interrupted(BaseException):
-    """A signal to stop came during a call that blocks the loop, and the call was given up.
+    """A signal to stop came during a call that blocks the loop; the call was given up.
 
     It is no Exception, so that nothing takes it for a failure of the call, and no
     KeyboardInterrupt, which would leave the loop from within a task.

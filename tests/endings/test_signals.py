@@ -76,11 +76,18 @@ class Run:
         self._write = write
         write("slip.toml", f'[app]\nname = "reader"\n{settings}')
 
-    def app(self, *, hang: str = "pass", sink: str = "doubled", last: bool = False) -> None:
+    def app(
+        self,
+        *,
+        hang: str = "pass",
+        sink: str = "doubled",
+        last: bool = False,
+        stop: float = STOP,
+    ) -> None:
         """Write the app: what it does with the seventh number, where its outputs go."""
         text = APP.format(
             name=self.name,
-            stop=STOP,
+            stop=stop,
             close=CLOSE,
             hang=hang,
             hangs=hang != "pass",
@@ -198,6 +205,28 @@ def test_with_a_hung_handler(run: Run, start_slip: Start, slip: Slip, hang: str)
     finish(run, slip)
     assert run.counts() == EXACTLY_ONCE
     assert set(asyncio.run(run.outputs())) == set(range(RECORDS))
+
+
+@pytest.mark.parametrize(
+    "hang", ["await asyncio.sleep(3600)", "time.sleep(3600)"], ids=["async", "blocking"]
+)
+def test_a_second_signal_does_not_wait_for_the_deadline(
+    run: Run, start_slip: Start, slip: Slip, hang: str
+) -> None:
+    """A handler that hangs is given up at once, one that blocks a second later."""
+    run.app(hang=hang, stop=60.0)
+    process = start_slip("run", "app.py")
+
+    def first() -> None:
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+
+    last = stopped(process, first)
+    assert f"a record was still in hand in sqlite:{run.name}-numbers" in last
+    assert process.returncode == 3
+    finish(run, slip)
+    assert run.counts() == EXACTLY_ONCE
 
 
 def test_with_a_handler_that_can_not_be_interrupted(

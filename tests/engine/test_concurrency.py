@@ -72,7 +72,7 @@ def test_outputs_of_a_key_and_state_are_those_of_a_plain_binding(
         with AppTest(app) as test:
             send(test, *records)
             test.run()
-            committed = dict(app.streams[0].committed)  # type: ignore[attr-defined]
+            committed = dict(app.streams[0].committed)  # type: ignore[attr-defined]  # a source has it
             assert committed == ({0: len(records) - 1} if records else {})
             state = dict(test.cache("counts").items())
         out[None].sort()
@@ -254,7 +254,7 @@ def test_a_seek_drops_what_waits_and_keeps_what_has_begun() -> None:
     with AppTest(app) as test:
         send(test, *(("a", n) for n in range(5)))
         test.run()
-        assert dict(app.streams[0].committed) == {0: 4}  # type: ignore[attr-defined]
+        assert dict(app.streams[0].committed) == {0: 4}  # type: ignore[attr-defined]  # a source has it
     assert seen == ["0", "1", "2", "1", "2", "3", "4"]
 
 
@@ -331,7 +331,7 @@ def test_timeout_and_deadline_are_each_records_own() -> None:
     with AppTest(app) as test:
         send(test, ("a", 0), ("b", 1))
         test.run()
-        assert dict(app.streams[0].committed) == {0: 1}  # type: ignore[attr-defined]
+        assert dict(app.streams[0].committed) == {0: 1}  # type: ignore[attr-defined]  # a source has it
     assert len(deadlines) == 2
 
 

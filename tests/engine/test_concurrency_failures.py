@@ -38,7 +38,7 @@ def test_a_retry_holds_up_its_key_and_nothing_else() -> None:
     with AppTest(app) as test:
         send(test, ("a", 0), ("a", 1), ("b", 2), ("b", 3))
         test.run()
-        assert dict(app.streams[0].committed) == {0: 3}  # type: ignore[attr-defined]
+        assert dict(app.streams[0].committed) == {0: 3}  # type: ignore[attr-defined]  # a source has it
     assert seen == [("0", 1), ("2", 1), ("3", 1), ("0", 2), ("0", 3), ("1", 1)]
 
 
@@ -60,7 +60,7 @@ def test_skipped_and_put_aside_records_are_finished_in_their_place() -> None:
     with AppTest(app) as test:
         send(test, *((f"k{n}", n) for n in range(5)))
         test.run()
-        assert dict(app.streams[0].committed) == {0: 4}  # type: ignore[attr-defined]
+        assert dict(app.streams[0].committed) == {0: 4}  # type: ignore[attr-defined]  # a source has it
         (letter,) = test.records("dead")
     assert seen == ["0", "3", "4"]
     assert (letter.key, letter.value) == ("k2", "2")
@@ -131,5 +131,5 @@ def test_a_sink_is_tried_again_for_each_record_by_itself() -> None:
     with AppTest(app) as test:
         send(test, *((f"k{n}", n) for n in range(3)))
         test.run()
-        assert dict(app.streams[0].committed) == {0: 2}  # type: ignore[attr-defined]
+        assert dict(app.streams[0].committed) == {0: 2}  # type: ignore[attr-defined]  # a source has it
     assert tries == {"0": 3, "1": 3, "2": 3}

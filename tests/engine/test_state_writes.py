@@ -7,6 +7,10 @@ from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
+import pytest
+
+from slipcore.engine import state
+
 from .conftest import BETWEEN_APPS, MakeApp
 
 RECORDS = 50_000
@@ -26,7 +30,10 @@ def counted(store: Any) -> list[int]:
 
 
 @BETWEEN_APPS
-def test_a_key_that_many_records_write_is_written_now_and_then(make_app: MakeApp) -> None:
+def test_a_key_that_many_records_write_is_written_now_and_then(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "BETWEEN_WRITES", 0.5)  # a machine may be slow
     app = make_app()
     counts = app.cache("counts", backend="memory")
     seen = counted(counts.open().store)
@@ -43,7 +50,7 @@ def test_a_key_that_many_records_write_is_written_now_and_then(make_app: MakeApp
     asyncio.run(app.stream())
     took = monotonic() - began
     assert [counts[key] for key in range(10)] == [RECORDS // 10] * 10
-    assert len(seen) < 20 * took + 5
+    assert len(seen) < 2 * took + 5
     app.close()
 
 

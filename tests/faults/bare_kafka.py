@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs lack some
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,

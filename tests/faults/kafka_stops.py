@@ -28,9 +28,8 @@ def deadline(worker: Worker) -> float:
 )
 def stop_slow_handler(yard: Yard) -> None:
     blocks = yard.chance.random() < 0.5
-    slow = yard.chance.uniform(
-        0.3, 0.5 if blocks else 1.0
-    )  # heartbeats take some turns of the loop
+    # Heartbeats take some turns of the loop, within a session.
+    slow = yard.chance.uniform(0.3, 0.5 if blocks else 1.0)
     yard.prepare(delay=slow, blocks=blocks, commit=1.0, cache="")
     yard.fill(400)
     worker = yard.start()

@@ -75,6 +75,26 @@ def test_such_a_cancellation_ends_an_app_with_an_error(
             test.run()
 
 
+@pytest.mark.parametrize("bindings", [1, 2])
+def test_an_error_of_a_handler_of_items_keeps_what_led_to_it(app: App, bindings: int) -> None:
+    async def items() -> Any:
+        yield "a"
+
+    def handler(item: str) -> None:
+        try:
+            raise KeyError(item)
+        except KeyError:
+            raise ValueError("one led to the other")  # noqa: B904  # as it is written by many
+
+    given = items()
+    for number in range(bindings):
+        app.handle(given, name=f"binding {number}")(handler)
+    with AppTest(app) as test, pytest.raises(ValueError, match="one led") as caught:
+        test.run()
+    assert isinstance(caught.value.__context__, KeyError)
+    assert not caught.value.__suppress_context__
+
+
 class Unsayable(Exception):
     """Its message can't be had."""
 
