@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 from slipcore.records import Headers, Record
@@ -39,6 +39,14 @@ class ICodec(ABC):
         has not written are refused, [codec.refuses-foreign-bytes] and those with an end too few or
         too many; [codec.reads-to-the-end] whatever is raised is reported as a DecodeError.
         """
+
+    def decoder(self) -> Callable[[bytes], object]:
+        """What decodes as `decode` does, perhaps by a shorter way; asked for once.
+
+        It gives what `decode` gives. [codec.decoder] What it raises need say nothing: `decode` is
+        then asked for the same bytes.
+        """
+        return self.decode
 
 
 class ITopicCodec(ICodec):

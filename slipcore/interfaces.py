@@ -354,6 +354,17 @@ class ITopic(ISource, ISink):
     anything is delivered (needs COMMIT), so that it begins there once. [topic.latest-is-kept]
     """
 
+    def send_parts(
+        self,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers = (),
+        timestamp: int | None = None,
+        partition: int | None = None,
+    ) -> Awaitable[None] | None:
+        """Do what `send` does with the `Out` of these, for who has none. [topic.parts]"""
+        return self.send(Out(value, key, headers, timestamp, partition))
+
 
 class IStateStore(ABC):
     """Keyed bytes in named spaces, and positions of sources.

@@ -28,10 +28,12 @@ class OpenTopic(EmittingSink):
         self.backend = backend
         self.codec = codec
         self.key_codec = key_codec
-        self._send = backend.send
+        self._send_parts = backend.send_parts
         self._encode = codec.encode
         self._encode_key = key_codec.encode
-        self._own_headers = any(isinstance(c, ITopicCodec) for c in (codec, key_codec))
+        self._headers = codec.headers if isinstance(codec, ITopicCodec) else None
+        self._key_headers = key_codec.headers if isinstance(key_codec, ITopicCodec) else None
+        self._own_headers = self._headers is not None or self._key_headers is not None
         self._opening = asyncio.Lock()
         self._is_connected = False
         self._may_send = False
@@ -67,20 +69,20 @@ class OpenTopic(EmittingSink):
             if not self._is_connected:
                 self._is_connected = True
                 await self.backend.open()
-                self._send = self.backend.send  # an open one may have a shorter way
+                self._send_parts = self.backend.send_parts  # an open one may have a shorter way
 
     async def close(self) -> None:
         self._may_send = False
         if self._is_connected:
             self._is_connected = False
             await self.backend.close()
-            self._send = self.backend.send
+            self._send_parts = self.backend.send_parts
 
     def emitter(self, run: RunSink) -> Callable[[Any], Awaitable[None] | None]:
-        """What takes one result of a handler: `send`, but with one `Out` only."""
+        """What takes one result of a handler: `send`, but without an `Out` in between."""
         encode, encode_key = self._encode, self._encode_key
         passes, passes_key = self.codec.passes_bytes, self.key_codec.passes_bytes
-        rarely = self._own_headers or self.topic.dry
+        own_headers, is_dry = self._own_headers, self.topic.dry
         room = run.room
 
         def emit(result: Any) -> Awaitable[None] | None:
@@ -91,8 +93,8 @@ class OpenTopic(EmittingSink):
                 key, value = result
             else:
                 key, value = None, result
-            if rarely or kind is Out:
-                waiting = self.send(result if kind is Out else Out(value, key))
+            if kind is Out:
+                waiting = self.send(result)
                 return None if waiting is None else room(waiting)
             try:
                 if key is not None and not (passes_key and type(key) is bytes):
@@ -101,7 +103,12 @@ class OpenTopic(EmittingSink):
                     value = encode(value)
             except Exception as error:
                 raise self._unwritten(key, error) from error
-            waiting = self._send(Out(value, key))
+            if is_dry:
+                return None
+            if own_headers:
+                waiting = self._send_parts(value, key, self._with_own((), key, value))
+            else:
+                waiting = self._send_parts(value, key)
             return None if waiting is None else room(waiting)
 
         return emit
@@ -122,16 +129,17 @@ class OpenTopic(EmittingSink):
             headers = self._with_own(headers, key, value)
         if self.topic.dry:
             return None
-        return self._send(Out(value, key, headers, output.timestamp, output.partition))
+        return self._send_parts(value, key, headers, output.timestamp, output.partition)
 
     def _unwritten(self, key: Any, error: Exception) -> EncodeError:
         what = "value" if key is None or isinstance(key, bytes) else "key"
         return EncodeError(f"{self.topic!r} can't encode a {what}: {error}")
 
     def _with_own(self, headers: Headers, key: bytes | None, value: bytes | None) -> Headers:
-        for codec, data in ((self.codec, value), (self.key_codec, key)):
-            if isinstance(codec, ITopicCodec) and data is not None:
-                headers = codec.headers(headers)
+        if self._headers is not None and value is not None:
+            headers = self._headers(headers)
+        if self._key_headers is not None and key is not None:
+            headers = self._key_headers(headers)
         return headers
 
     async def flush(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from slipcore.engine.policies import message, undecodable
@@ -26,9 +27,16 @@ class BatchDecoder:
         self._asked = [c for c in (codec, key_codec) if isinstance(c, ITopicCodec)]
         self._is_needless = codec.passes_bytes and key_codec.passes_bytes
         if self._asked:
-            self._decode = _by_record(_taker(codec, "value"), _taker(key_codec, "key"))
+            self._decode = self._decode_all = _by_record(
+                _taker(codec, "value"), _taker(key_codec, "key")
+            )
         else:
             self._decode = _by_bytes(codec.decode, key_codec.decode)
+            self._decode_all = (
+                _by_value(codec.decoder())
+                if key_codec.passes_bytes
+                else _by_bytes(codec.decoder(), key_codec.decoder())
+            )
 
     async def decoded(
         self, records: Sequence[Record]
@@ -41,7 +49,7 @@ class BatchDecoder:
         if self._is_needless:
             return records, None
         try:
-            return self._decode(records), None
+            return self._decode_all(records), None
         except UnpreparedError:
             for codec in self._asked:
                 await codec.prepare(records)
@@ -70,6 +78,8 @@ def _taker(codec: ICodec, part: Part) -> Take:
     """What decodes the key or the value of a record."""
     if isinstance(codec, ITopicCodec):
         return codec.decode_record
+    if codec.passes_bytes:
+        return attrgetter(part)
     decode = codec.decode
     return (lambda r: decode(r.value)) if part == "value" else (lambda r: decode(r.key))
 
@@ -78,8 +88,24 @@ def _by_bytes(decode: Take, decode_key: Take) -> Callable[[Sequence[Record]], li
     """For codecs that need nothing but the bytes: without a call between."""
     return lambda records: [
         Record(
-            None if r.value is None else decode(r.value),
-            None if r.key is None else decode_key(r.key),
+            None if (value := r.value) is None else decode(value),
+            None if (key := r.key) is None else decode_key(key),
+            r.topic,
+            r.partition,
+            r.offset,
+            r.timestamp,
+            r.headers,
+        )
+        for r in records
+    ]
+
+
+def _by_value(decode: Take) -> Callable[[Sequence[Record]], list[Record]]:
+    """The same where keys stay the bytes that they are."""
+    return lambda records: [
+        Record(
+            None if (value := r.value) is None else decode(value),
+            r.key,
             r.topic,
             r.partition,
             r.offset,

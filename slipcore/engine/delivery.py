@@ -408,7 +408,7 @@ class Lane(Finishing):
         for generation in discarded:
             generation.dead = True
         self._handled = deque(g for g in self._handled if g.landing)
-        self.unfinished = sum(len(g.records) for g in self._handled)
+        self.unfinished = sum(g.count for g in self._handled)
         self._progress.set()
         if self.failure is None:
             self.failure = error

@@ -47,8 +47,9 @@ class Finishing:
 
     def _hand_on(self, generation: Generation) -> None:
         """What was handled is to be flushed, and settled."""
+        generation.let_go()
         self._handled.append(generation)
-        self.unfinished += len(generation.records)
+        self.unfinished += generation.count
         if self.sinks or self.stores:
             self._flush_wanted.set()
         else:
@@ -93,8 +94,8 @@ class Finishing:
         generation.part()
         self.finished.update(generation.live_positions())
         self._handled.remove(generation)
-        self.unfinished -= len(generation.records)
-        self._on_finished(len(generation.records))
+        self.unfinished -= generation.count
+        self._on_finished(generation.count)
         self._progress.set()
 
     def uses(self, store: IStateStore) -> None:

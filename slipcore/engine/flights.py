@@ -45,6 +45,7 @@ class Flight(Generation, eq=False):
         original: finds its bytes.
     """
 
+    count: int = 1
     held: Any = ()
     writes: Any = _NONE
     stamps: Any = _NONE
@@ -67,6 +68,9 @@ class Flight(Generation, eq=False):
 
     def cut(self) -> None:
         """One record can't be cut."""
+
+    def let_go(self) -> None:
+        """One record is what it ends with."""
 
     @property
     def trials(self) -> Trials | None:
@@ -113,7 +117,7 @@ class Line:
         self._count = number + 1
         if self._by_partition:
             key = partition
-        flight = Flight(lane, (), epoch, number, item=item, key=key)
+        flight = Flight(lane, (), epoch, number=number, item=item, key=key)
         self.flights.append(flight)
         if key is None:
             self.ready.append(flight)

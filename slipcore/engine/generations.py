@@ -22,6 +22,8 @@ class Generation(Struct, eq=False):
     """The records of one read for one binding, from the first to the cut.
 
     Attributes:
+        records: what they are; once they are handled, the last one of each partition.
+        count: how many there were, once they are handled.
         number: its place in its lane, where that hands its records out one by one.
         items: those of its records that were not handed out.
         held: those that are not to be.
@@ -31,6 +33,7 @@ class Generation(Struct, eq=False):
     lane: Lane
     records: Sequence[Any]
     epoch: int
+    count: int = 0
     number: int = 0
     items: Iterator[Any] = _NOTHING
     held: list[Any] = []
@@ -80,14 +83,23 @@ class Generation(Struct, eq=False):
         if self.log or self.entangled:
             self.log, self.entangled = [], set()
 
+    def let_go(self) -> None:
+        """Of what is handled keep its number and where it ends: the rest is memory."""
+        records, since = self.records, self.lane.since
+        self.count = len(records)
+        if self.count < 2:
+            return
+        if not since:  # an iterable: its items have no place
+            self.records = ()
+        elif len(since) == 1:
+            self.records = (records[-1],)
+        else:
+            self.records = tuple({record.partition: record for record in records}.values())
+
     def live_positions(self) -> dict[int, int]:
         """Partition -> last offset, of the partitions that are still this member's own."""
         since = self.lane.since
-        if not since:  # an iterable: its items have no place
+        if not since:
             return {}
-        if len(since) == 1 and self.records:
-            last = self.records[-1]
-            places = {last.partition: last.offset}
-        else:
-            places = dict(map(_PLACE, self.records))
+        places = dict(map(_PLACE, self.records))
         return {p: o for p, o in places.items() if self.epoch >= since.get(p, self.epoch + 1)}

@@ -87,6 +87,13 @@ class CodecContract(Contract):
             data = codec.encode(value)
             assert not codec.passes_bytes or codec.decode(data) == data
 
+    @promise("codec.decoder")
+    def test_the_shorter_way_to_decode_leads_to_the_same(self, codec: ICodec) -> None:
+        """What `decoder` gives reads as `decode` does, and refuses what that refuses."""
+        decode = codec.decoder()
+        for data in (*map(codec.encode, self.examples), *self.foreign):
+            assert _read(decode, data) == _read(codec.decode, data)
+
     @needs("refuses values")
     @promise("codec.refuses-what-it-can-not-write")
     def test_a_value_that_could_not_be_read_again_is_refused(self, codec: ICodec) -> None:
@@ -185,3 +192,11 @@ def _changing(value: object) -> Iterator[object]:
         yield value
     for part in parts:
         yield from _changing(part)
+
+
+def _read(decode: Callable[[bytes], object], data: bytes) -> tuple[object] | None:
+    """What bytes are read as; None: they are refused."""
+    try:
+        return (decode(data),)
+    except Exception:
+        return None

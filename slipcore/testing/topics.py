@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from slipcore.interfaces import Out, partition_for
@@ -131,6 +132,32 @@ class TopicContract(SourceContract, SinkContract):
                 assert {r.key: r.partition for r in records} == {
                     key: partition_for(key, 3) for key in keys
                 }
+
+        self.run(scenario())
+
+    @promise("topic.parts")
+    def test_what_is_sent_in_parts_is_what_is_sent(
+        self, make_topic: MakeTopic, name: str, group: str
+    ) -> None:
+        """Key, value, headers, timestamp and partition, in one order with what is sent whole."""
+        outputs = [
+            Out(b"%d" % n, b"k", (("h", b"%d" % n),), 1_600_000_000_000 + n, 1) for n in range(4)
+        ]
+
+        async def scenario() -> None:
+            async with self.reader(make_topic, name, group, 2) as reader:
+                for output in outputs:
+                    await send(reader.topic, output)
+                    waiting = reader.topic.send_parts(*msgspec.structs.astuple(output))
+                    if waiting is not None:
+                        await waiting
+                await reader.topic.flush()
+                records = await reader.read(2 * len(outputs))
+                whole, parts = (
+                    [(r.value, r.key, r.headers, r.timestamp, r.partition) for r in records[one::2]]
+                    for one in (0, 1)
+                )
+                assert parts == whole
 
         self.run(scenario())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import current_thread, main_thread
 from typing import Any
 
@@ -117,6 +118,32 @@ class ChangesWhatItPasses(RawCodec):
 
     def decode(self, s: bytes) -> bytes:
         return s[::-1]
+
+
+@breaks("codec.decoder")
+class ReadsOtherwise(JsonCodec):
+    """The shorter way gives lists as tuples."""
+
+    def decoder(self) -> Callable[[bytes], object]:
+        def decode(s: bytes) -> object:
+            value = self.decode(s)
+            return tuple(value) if isinstance(value, list) else value
+
+        return decode
+
+
+@breaks("codec.decoder")
+class ReadsAnything(JsonCodec):
+    """The shorter way takes what `decode` refuses."""
+
+    def decoder(self) -> Callable[[bytes], object]:
+        def decode(s: bytes) -> object:
+            try:
+                return self.decode(s)
+            except DecodeError:
+                return None
+
+        return decode
 
 
 def _begins_right(s: bytes) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 from zlib import crc32
 
 import msgspec
 
 from slipcore.backends.memory import MemoryTopicOptions
-from slipcore.interfaces import Assignment, Out, Positions, Scope
+from slipcore.interfaces import Assignment, Headers, Out, Positions, Scope
 from tests.kit.wrong.marks import breaks
 from tests.kit.wrong.right import RightTopic
 
@@ -72,6 +73,21 @@ class HashesDifferently(RightTopic):
             place = crc32(output.key) % len(self._opened().partitions)
             output = msgspec.structs.replace(output, partition=place)
         return output
+
+
+@breaks("topic.parts")
+class DropsParts(RightTopic):
+    """What is sent in parts has no headers."""
+
+    def send_parts(
+        self,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers = (),
+        timestamp: int | None = None,
+        partition: int | None = None,
+    ) -> Awaitable[None] | None:
+        return self.send(Out(value, key, (), timestamp, partition))
 
 
 @breaks("topic.topics-are-apart")

@@ -113,7 +113,7 @@ class _Compiler:
         ]
 
         def check_record(value: Any) -> None:
-            if not isinstance(value, Mapping):
+            if value.__class__ is not dict and not isinstance(value, Mapping):  # dear, for a dict
                 raise LossError(f"{_shown(value)} is no record: give a dict")
             get = value.get
             for name, check in fields:
@@ -214,7 +214,7 @@ def _integer(kind: str) -> Check:
     limit = 1 << _RANGES[kind]
 
     def check(value: Any) -> None:
-        if not isinstance(value, int) or value.__class__ is bool:
+        if value.__class__ is not int and (not isinstance(value, int) or value.__class__ is bool):
             raise LossError(f"{_shown(value)} is no {kind}: give an int")
         if not -limit <= value < limit:
             raise LossError(f"{value} is out of the range of {kind}")

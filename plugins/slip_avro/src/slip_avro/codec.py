@@ -190,7 +190,9 @@ class AvroCodec(ITopicCodec):
 
     def decode_record(self, record: Record) -> object:
         data: bytes = record.value if self._part == "value" else record.key
-        if record.headers and self._plain is None:
+        if self._plain is not None:
+            return self._plain(data, 0)
+        if record.headers:
             for name, named in record.headers:
                 if name == self._own_header:
                     read = self._reads.get(named)

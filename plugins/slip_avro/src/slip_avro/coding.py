@@ -46,7 +46,8 @@ def writer(schema: AvroSchema, kind: Any, keeps_decimals: bool, is_framed: bool)
 
     def write(obj: Any, prefix: bytes) -> bytes:
         out = BytesIO()
-        out.write(prefix)
+        if prefix:
+            out.write(prefix)
         try:
             if kind is not None:
                 obj = msgspec.to_builtins(obj, builtin_types=kept)
@@ -79,7 +80,8 @@ def reader(written: AvroSchema, into: AvroSchema | None, kind: Any, is_framed: b
 
     def read(data: bytes, start: int) -> object:
         source = BytesIO(data)
-        source.seek(start)
+        if start:
+            source.seek(start)
         try:
             if scan is not None:
                 scan(data, start)

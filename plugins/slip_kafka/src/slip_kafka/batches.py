@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from slipcore.interfaces import Out
+from slipcore.interfaces import Headers, Out
 
 
 class Batch:
@@ -23,8 +23,8 @@ class Batch:
     Attributes:
         write: adds a record to what will be sent: place, timestamp, key, value, headers; None: it
             is full.
-        outputs: in the order in which they were handed over.
         numbers: the place of each output among all that were handed over.
+        more: index -> headers, timestamp and partition, of the outputs that name any.
         size: bytes of memory that they take.
         born: when the first one was added, in the loop's time.
         due: somebody flushes, or it has waited long enough.
@@ -38,8 +38,8 @@ class Batch:
         "born",
         "done",
         "due",
+        "more",
         "numbers",
-        "outputs",
         "partition",
         "size",
         "write",
@@ -51,8 +51,8 @@ class Batch:
         self._builder = BatchBuilder(max_size, codec)
         # The client's own `append` of a batch checks, for each record, what is known here.
         self.write: Callable[..., Any] = self._builder._builder.append
-        self.outputs: list[Out] = []
         self.numbers: list[int] = []
+        self.more: dict[int, tuple[Headers, int | None, int | None]] = {}
         self.size = 0
         self.born = loop.time()
         self.due = False
@@ -61,9 +61,20 @@ class Batch:
 
     def closed(self) -> BatchBuilder:
         """What is sent; nothing can be added any more."""
-        self._builder._relative_offset = len(self.outputs)
+        self._builder._relative_offset = len(self.numbers)
         self._builder.close()
         return self._builder
+
+    def numbered(self) -> Iterator[tuple[int, Out]]:
+        """The outputs, each with its number: read back from what is sent.
+
+        To keep them beside it would take as much memory again, of which each would be a miss.
+        """
+        if not self.numbers:
+            return
+        written = DefaultRecordBatch(self.closed()._build())
+        for index, (number, record) in enumerate(zip(self.numbers, written, strict=True)):
+            yield number, Out(record.value, record.key, *self.more.get(index, ()))
 
     def settle(self) -> None:
         """Tell those who wait for it that there is nothing to wait for any more."""

@@ -20,7 +20,7 @@ from slip_kafka.batches import Batch, codec_of
 from slip_kafka.clients import Client
 from slip_kafka.failures import reason_of
 from slip_kafka.settings import KafkaTopicOptions
-from slipcore.interfaces import Out, SinkError, SlipError, partition_for
+from slipcore.interfaces import Headers, Out, SinkError, SlipError, partition_for
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,9 @@ RECORD_BYTES: Final = 200
 SETTLE_SECONDS: Final = 1.0
 """How long other partitions may take to acknowledge what they have when one has failed."""
 
-_BYTES: Final = (bytes, type(None))
+KEYS: Final = 65_536
+"""Of how many keys the partition is remembered."""
+
 _NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
 
@@ -77,6 +79,7 @@ class Producer:
         self._number = 0
         self._bytes = 0
         self._sticky = randrange(partitions)
+        self._places: dict[bytes | None, int] = {}
         self._filling: dict[int, Batch] = {}
         self._full: defaultdict[int, deque[Batch]] = defaultdict(deque)
         self._live: dict[Batch, None] = {}
@@ -97,38 +100,56 @@ class Producer:
     # --- handing over -----------------------------------------------------------------------
 
     def send(self, output: Out) -> Awaitable[None] | None:
-        value, key, partition = output.value, output.key, output.partition
-        headers = output.headers
-        if type(value) not in _BYTES or type(key) not in _BYTES:
-            self._check_types(output)
-        size = (len(value) if value else 0) + (len(key) if key else 0)
+        return self.send_parts(
+            output.value, output.key, output.headers, output.timestamp, output.partition
+        )
+
+    def send_parts(
+        self,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers = (),
+        timestamp: int | None = None,
+        partition: int | None = None,
+    ) -> Awaitable[None] | None:
+        if type(value) is bytes and type(key) is bytes:
+            size = len(value) + len(key)
+        else:
+            size = self._size_of(value, key, headers, timestamp, partition)
+        named = headers or timestamp is not None or partition is not None
         if headers or size > self._small:
-            size = self._check_size(output)
+            size = self._check_size(Out(value, key, headers, timestamp, partition))
         if partition is None:
-            partition = self._sticky if key is None else partition_for(key, self._count)
-        elif not 0 <= partition < self._count:
+            place = self._places.get(key)
+            if place is None:
+                place = self._place_of(key)
+        elif 0 <= partition < self._count:
+            place = partition
+        else:
             raise SinkError(
                 f"the topic {self._topic} has no partition {partition}: it has 0 to "
                 f"{self._count - 1}",
-                (output,),
+                (Out(value, key, headers, timestamp, partition),),
             )
         if self._bytes >= MAX_BYTES and self._run.given_up:
             raise SinkError(
                 f"the topic {self._topic} takes no more: outputs before this one were lost, and "
                 "flush() has not been called to say which",
-                (output,),
+                (Out(value, key, headers, timestamp, partition),),
             )
-        batch = self._filling.get(partition)
+        batch = self._filling.get(place)
         listed = list(headers) if headers else _NO_HEADERS
         try:
-            if batch is None or (
-                batch.write(len(batch.outputs), output.timestamp, key, value, listed) is None
+            if (
+                batch is None
+                or batch.write(len(batch.numbers), timestamp, key, value, listed) is None
             ):
-                batch = self._next_batch(partition, batch)
-                batch.write(0, output.timestamp, key, value, listed)
+                batch = self._next_batch(place, batch)
+                batch.write(0, timestamp, key, value, listed)
         except (TypeError, ValueError, OverflowError) as error:
-            raise self._malformed(output) from error
-        batch.outputs.append(output)
+            raise self._malformed(Out(value, key, headers, timestamp, partition)) from error
+        if named:
+            batch.more[len(batch.numbers)] = headers, timestamp, partition
         batch.numbers.append(self._number)
         self._number += 1
         size += RECORD_BYTES
@@ -136,15 +157,29 @@ class Producer:
         self._bytes += size
         return None if self._bytes < MAX_BYTES else self._room()
 
-    def _check_types(self, output: Out) -> None:
-        """Refuse what is no bytes; subclasses of it are."""
-        for each in (output.key, output.value):
+    def _size_of(self, value: bytes | None, key: bytes | None, *more: Any) -> int:
+        """Bytes of a value and a key, either of which may be None.
+
+        Raises:
+            SinkError: one is something else; subclasses of bytes are none.
+        """
+        for each in (value, key):
             if each is not None and not isinstance(each, bytes):
                 raise SinkError(
                     f"the topic {self._topic} takes a key and a value of bytes or None, not "
-                    f"{type(output.key).__name__} and {type(output.value).__name__}: encode them",
-                    (output,),
+                    f"{type(key).__name__} and {type(value).__name__}: encode them",
+                    (Out(value, key, *more),),
                 )
+        return len(value or b"") + len(key or b"")
+
+    def _place_of(self, key: bytes | None) -> int:
+        """The partition of a key that is not known yet, or of an output without one."""
+        if key is None:
+            return self._sticky
+        if len(self._places) >= KEYS:
+            self._places.clear()
+        place = self._places[key] = partition_for(key, self._count)
+        return place
 
     def _check_size(self, output: Out) -> int:
         """How large an output is, if it is not too large for a request."""
@@ -275,11 +310,7 @@ class Producer:
     def _lost(self, run: _Run) -> list[Out]:
         """What is not durable of a run, in order; after that a new one begins."""
         if run.lost is None:
-            numbered = [
-                pair
-                for batch in self._live
-                for pair in zip(batch.numbers, batch.outputs, strict=True)
-            ]
+            numbered = [pair for batch in self._live for pair in batch.numbered()]
             run.lost = [output for _, output in sorted(numbered, key=lambda pair: pair[0])]
             self._run = _Run()
             self._forget()

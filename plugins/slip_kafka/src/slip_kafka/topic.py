@@ -44,14 +44,15 @@ class KafkaTopic(ITopic):
     async def open(self) -> None:
         partitions = await open_topic(self.name, self._options)
         self._producer = Producer(self.name, self._options, partitions)
-        self.send = self._producer.send  # type: ignore[method-assign]  # without a call between
+        # Without a call between.
+        self.send_parts = self._producer.send_parts  # type: ignore[method-assign]
         latest = self._options.auto_offset_reset == "latest"
         self._reader = Reader(self.name, latest=latest, total=partitions)
 
     async def close(self) -> None:
         reader, producer = self._reader, self._producer
         self._reader = self._producer = None
-        self.__dict__.pop("send", None)
+        self.__dict__.pop("send_parts", None)
         try:
             if reader is not None:
                 await reader.close()
