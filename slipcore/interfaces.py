@@ -19,8 +19,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import msgspec
-
 from slipcore.clock import now_ms
 from slipcore.coding import ICodec, ITopicCodec, Part
 from slipcore.errors import (
@@ -60,6 +58,7 @@ from slipcore.partitioning import partition_for
 from slipcore.records import (
     READ_FROM_END,
     READ_FROM_START,
+    Assignment,
     Changes,
     Headers,
     Key,
@@ -153,24 +152,6 @@ class Scope(Protocol):
         What has a method `close()` is closed when the app closes, in reverse order.
         """
         ...
-
-
-class Assignment(msgspec.Struct, frozen=True):
-    """A change in what a member of a consumer group reads.
-
-    Attributes:
-        epoch: names the change in `commit`, and grows with each. [source.epochs-grow]
-        added: partition -> the group's position, None if none. [source.assignment-tells-positions]
-        removed: partitions that go to others once the change is accepted.
-        lost: the removed ones have another owner already: nothing of them may be committed.
-        total: how many partitions there are.
-    """
-
-    epoch: int
-    added: Mapping[int, int | None] = {}
-    removed: frozenset[int] = frozenset()
-    lost: bool = False
-    total: int = 1
 
 
 class _Openable(ABC):

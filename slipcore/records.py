@@ -67,6 +67,24 @@ class Out(msgspec.Struct, frozen=True, gc=False):
     partition: int | None = None
 
 
+class Assignment(msgspec.Struct, frozen=True):
+    """A change in what a member of a consumer group reads.
+
+    Attributes:
+        epoch: names the change in `commit`, and grows with each. [source.epochs-grow]
+        added: partition -> the group's position, None if none. [source.assignment-tells-positions]
+        removed: partitions that go to others once the change is accepted.
+        lost: the removed ones have another owner already: nothing of them may be committed.
+        total: how many partitions there are.
+    """
+
+    epoch: int
+    added: Mapping[int, int | None] = {}
+    removed: frozenset[int] = frozenset()
+    lost: bool = False
+    total: int = 1
+
+
 class Secret:
     """A setting that no message, log or plan may show. `reveal()` gives it to the client."""
 
