@@ -91,7 +91,7 @@ class Generation(Struct, eq=False):
             return
         if not since:  # an iterable: its items have no place
             self.records = ()
-        elif len(since) == 1:
+        elif len(since) == 1 and records[-1].partition in since:
             self.records = (records[-1],)
         else:
             self.records = tuple({record.partition: record for record in records}.values())

@@ -9,8 +9,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from slipcore import App
+from slipcore import App, Record
+from slipcore.engine.delivery import Lane
+from slipcore.engine.generations import Generation
 
 from .conftest import BETWEEN_APPS, MakeApp
 
@@ -85,3 +89,32 @@ def run(app: App, alive: weakref.WeakSet[Item], how: dict[str, Any], ends: str) 
     except ValueError:
         assert ends == "by an error"
     app.close()
+
+
+@given(
+    places=st.lists(st.integers(0, 2), max_size=12),
+    held=st.sets(st.integers(0, 2)),
+    lost=st.sets(st.integers(0, 2)),
+    won=st.sets(st.integers(0, 2)),
+)
+def test_a_generation_knows_where_it_ends_without_its_records(
+    places: list[int], held: set[int], lost: set[int], won: set[int]
+) -> None:
+    """Whatever partitions went to others while it was handled, or came back in a later epoch."""
+    lane = Lane.bare("reader")
+    lane.since = dict.fromkeys(held, 3)
+    records = [
+        Record(partition=partition, offset=offset) for offset, partition in enumerate(places)
+    ]
+    generation = Generation(lane, records, 3)
+    generation.let_go()
+    for partition in lost:
+        lane.since.pop(partition, None)
+    lane.since.update(dict.fromkeys(won, 4))
+    assert generation.count == len(records)
+    assert len(generation.records) <= 3
+    assert generation.live_positions() == {
+        record.partition: record.offset
+        for record in records
+        if record.partition in held - lost - won
+    }
