@@ -20,7 +20,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass, field
 from functools import partial
-from types import AsyncGeneratorType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, Literal, TypeAlias
 
 from slipcore.engine.context import Context, limited, takes_context
@@ -383,7 +383,9 @@ def _async_step(call: Callable[[Any], Any], emit: Emit, attended: bool) -> Step:
                     continue
                 at_once.add(type(result))
             waiting = emit(result)
-            if waiting is not None and hasattr(waiting, "__await__"):
+            if waiting is not None and (
+                type(waiting) is CoroutineType or hasattr(waiting, "__await__")
+            ):
                 await waiting
 
     return Step(call, emit, run, attended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Sequence
+from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import Any, Final
 
@@ -257,7 +258,9 @@ class IterableStream(PausableStream):
             plain = type(step) is Step and not step.attended and lane.trials is None
             plain = plain and not self._is_side_by_side()  # a stop has to know when it rests
             if plain and not lane.sinks and not lane.stores:
-                self.loops[lane] = loop = self._consume_plain(lane, step, source)
+                is_async = iscoroutinefunction(step.batch)
+                consume = self._consume_awaiting if is_async else self._consume_plain
+                self.loops[lane] = loop = consume(lane, step, source)
                 await loop
             # Through here only if that has met state: what the last item wrote goes on with it.
             lane.end(standing)
@@ -281,10 +284,6 @@ class IterableStream(PausableStream):
             if self._interrupted and not await self._may_go_on(lane):
                 return
             result = call(item)
-            if type(result) is CoroutineType:
-                lane.busy = True
-                result = await result
-                lane.busy = False
             if result is not None:
                 if type(result) in at_once:
                     waiting = emit(result)
@@ -297,6 +296,40 @@ class IterableStream(PausableStream):
                     lane.busy = True
                     await waiting
                     lane.busy = False
+            count += 1
+            if count == YIELD_EVERY:
+                lane.handled_records += count
+                count = 0
+                await asyncio.sleep(0)
+            if lane.stores:
+                break
+            if self._interrupted and not await self._may_go_on(lane):
+                break
+        lane.handled_records += count
+
+    async def _consume_awaiting(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
+        """The same for a coroutine function, which is awaited where it is called."""
+        call, emit = step.call, step.emit
+        at_once: set[type] = set()
+        count = 0
+        async for item in source:
+            if self._interrupted and not await self._may_go_on(lane):
+                return
+            lane.busy = True
+            result = await call(item)
+            if result is not None:
+                if type(result) in at_once:
+                    waiting = emit(result)
+                elif is_deferred(type(result)):
+                    waiting = finish(result, emit)
+                else:
+                    at_once.add(type(result))
+                    waiting = emit(result)
+                if waiting is not None and (
+                    type(waiting) is CoroutineType or hasattr(waiting, "__await__")
+                ):
+                    await waiting
+            lane.busy = False
             count += 1
             if count == YIELD_EVERY:
                 lane.handled_records += count
