@@ -127,7 +127,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             if isinstance(error, TimeoutError):
                 raise ConnectError(
                     f"the consumer group {self.group} could not be joined within "
-                    f"{REQUEST_SECONDS:g} s: see that its brokers are there"
+                    f"{REQUEST_SECONDS:g} s: see that its brokers are there; or try again, as one "
+                    "of its members may have been killed, which the group learns when its "
+                    "session_timeout_ms is over"
                 ) from error
             raise
         self._note_heartbeats(consumer)
