@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from slipcore.engine.delivery import Lane
 from slipcore.engine.generations import Generation
-from slipcore.engine.state import CURRENT, Space, undo
+from slipcore.engine.state import CURRENT, Space, Turns, in_hand, undo
 from slipcore.interfaces import DeadlockError, IStateStore, StateError
 
 _Changes: TypeAlias = dict[Space, dict[bytes, "bytes | None"]]
@@ -53,7 +53,7 @@ class Transaction:
         self._parent: Transaction | None = None
         self._task: asyncio.Task[Any] | None = None
         self._entered: Token[Transaction | None] | None = None
-        self._outer: Token[Generation | None] | None = None
+        self._outer: Token[Generation | Turns | None] | None = None
         self._generation: Generation | None = None
         self._mark = 0
 
@@ -166,7 +166,7 @@ class Transaction:
 
     def _begin(self) -> None:
         self._entered = _ENCLOSING.set(self)
-        generation = CURRENT.get()
+        generation = in_hand()
         if generation is None or not generation.open:
             generation = Generation(Lane.bare("transaction"), (), 0)
             self._outer = CURRENT.set(generation)

@@ -12,7 +12,7 @@ import msgspec
 from slipcore.interfaces import ConfigError, DecodeError, EncodeError, ICodec
 
 _LONG: Final = 256
-_PLAIN: Final = frozenset({str, int, bool, type(None)})
+_FINITE: Final = frozenset({str, int, bool, type(None)})
 
 
 class CodecOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -77,7 +77,10 @@ class RawCodec(_Untyped):
 
 
 class JsonCodec(ICodec):
-    """JSON, strictly: what it has no word for is refused.
+    """JSON, strictly: NaN and infinities are refused, and what is of no type that msgspec knows.
+
+    Dates, times, UUIDs, Decimals and bytes (in Base64) are written as text, which they are read as
+    unless `type` says otherwise: https://jcristharif.com/msgspec/supported-types.html.
 
     Args:
         type: what is read is validated as and converted to it; None: JSON's own types.
@@ -96,10 +99,10 @@ class JsonCodec(ICodec):
             data = self._encode(obj)
             # msgspec writes NaN and infinities as null: they would come back as None. Of a long
             # text it is quicker to look at what it was made of.
-            is_plain = len(data) > _LONG and obj.__class__ is dict and _plain(obj)
-            if not is_plain and data.find(b"null") >= 0:  # `in` takes twice as long
+            is_finite = len(data) > _LONG and obj.__class__ is dict and _is_finite(obj)
+            if not is_finite and data.find(b"null") >= 0:  # `in` takes twice as long
                 json.dumps(msgspec.to_builtins(obj, str_keys=True), allow_nan=False)
-            if self._type is not None and obj.__class__ is not self._type:
+            if self._type is not None:
                 self._decode(data)  # what can't be read again must not be written
         except Exception as error:
             raise _unwritten("json", obj, error) from error
@@ -133,7 +136,7 @@ class MsgpackCodec(ICodec):
     def encode(self, obj: Any) -> bytes:
         try:
             data = self._encode(obj)
-            if self._type is not None and obj.__class__ is not self._type:
+            if self._type is not None:
                 self._decode(data)  # what can't be read again must not be written
         except Exception as error:
             raise _unwritten("msgpack", obj, error) from error
@@ -167,9 +170,9 @@ class PickleCodec(_Untyped):
             raise _unread("pickle", error) from error
 
 
-def _plain(obj: dict[Any, Any]) -> bool:
+def _is_finite(obj: dict[Any, Any]) -> bool:
     """Whether no value can be or hold a NaN."""
-    return _PLAIN.issuperset(map(type, obj.values()))
+    return _FINITE.issuperset(map(type, obj.values()))
 
 
 def _named(kind: Any) -> str:

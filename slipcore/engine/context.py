@@ -7,7 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from slipcore.engine.state import CURRENT
+from slipcore.engine.state import in_hand
 from slipcore.interfaces import ConfigError, SlipError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Context:
 
 
 def _current() -> Generation:
-    generation = CURRENT.get()
+    generation = in_hand()
     if generation is None or generation.index() < 0:
         raise SlipError("A Context speaks of the record in hand; no handler has one here.")
     return generation
@@ -121,7 +121,7 @@ def limited(call: Callable[[Any], Any], function: Any, timeout: float, name: str
 
 
 def _begin(timeout: float) -> Generation:
-    generation = CURRENT.get()
+    generation = in_hand()
     assert generation is not None
     generation.deadline = asyncio.get_running_loop().time() + timeout
     return generation

@@ -84,8 +84,11 @@ def _taker(codec: ICodec, part: Part) -> Take:
     return (lambda r: decode(r.value)) if part == "value" else (lambda r: decode(r.key))
 
 
+# The three differ by a call or a test for each record, which is what a batch is made of.
+
+
 def _by_bytes(decode: Take, decode_key: Take) -> Callable[[Sequence[Record]], list[Record]]:
-    """For codecs that need nothing but the bytes: without a call between."""
+    """For codecs that need nothing but the bytes."""
     return lambda records: [
         Record(
             None if (value := r.value) is None else decode(value),
@@ -117,6 +120,7 @@ def _by_value(decode: Take) -> Callable[[Sequence[Record]], list[Record]]:
 
 
 def _by_record(decode: Take, decode_key: Take) -> Callable[[Sequence[Record]], list[Record]]:
+    """For codecs that need the whole record."""
     return lambda records: [
         Record(
             None if r.value is None else decode(r),

@@ -11,7 +11,7 @@ from slipcore.engine.bindings import Pipe
 from slipcore.engine.delivery import Lane
 from slipcore.engine.generations import Generation
 from slipcore.engine.policies import GivenBack, Retry
-from slipcore.engine.state import CURRENT, undo
+from slipcore.engine.state import CURRENT, in_hand, undo
 from slipcore.engine.trials import Trials
 from slipcore.interfaces import Record
 
@@ -59,7 +59,7 @@ class PipedLane(Lane):
         """Handle an item as often as the rules say; the pipe waits, and keeps what it holds."""
         self._item = item
         while True:
-            generation = CURRENT.get()
+            generation = in_hand()
             assert generation is not None
             mark = len(generation.log)
             try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from slipcore.engine.letters import Failure, Letterbox, letter_of_output
 from slipcore.engine.policies import DeadLetter, Retry, Rule, choose
-from slipcore.engine.state import CURRENT
+from slipcore.engine.state import in_hand
 from slipcore.engine.trials import Verdict, told
 from slipcore.interfaces import ISink, Out, SinkError
 
@@ -292,7 +292,7 @@ async def _awaited(
 
 async def _again(error: Exception, result: Any, emit: Callable[[Any], Any], sink: Any) -> None:
     """Try to hand a result over until it is taken, or no rule wants another try."""
-    generation = CURRENT.get()
+    generation = in_hand()
     assert generation is not None
     lane = generation.lane
     trials = generation.trials

@@ -16,7 +16,7 @@ from slipcore.engine.delivery import Lane, committable
 from slipcore.engine.feeding import Feed
 from slipcore.engine.generations import Generation
 from slipcore.engine.signals import interruptible
-from slipcore.engine.state import CURRENT
+from slipcore.engine.state import in_hand
 from slipcore.engine.streams import PausableStream
 from slipcore.interfaces import (
     Assignment,
@@ -365,7 +365,7 @@ class SourceStream(PausableStream):
         task = asyncio.ensure_future(self._seek(offset))
         self._seeks.add(task)
         task.add_done_callback(self._sought)
-        generation = CURRENT.get()
+        generation = in_hand()
         if self.busy or (generation is not None and generation.open):
             return
         async with asyncio.timeout(timeout):

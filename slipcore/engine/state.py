@@ -14,16 +14,33 @@ from contextvars import ContextVar
 from itertools import count
 from operator import itemgetter
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
+from slipcore.engine.generations import Generation
 from slipcore.interfaces import IStateStore, Positions
 
 if TYPE_CHECKING:
     from slipcore.engine.delivery import Lane
-    from slipcore.engine.generations import Generation
 
-CURRENT: ContextVar[Generation | None] = ContextVar("slipcore_generation", default=None)
-"""The generation whose record is in hand in this task."""
+
+@final
+class Turns:
+    """Generations that have the same task in turn.
+
+    Each item changes whose turn it is: to set a context variable would cost more than the rest.
+
+    Attributes:
+        now: whose turn it is; None: nobody's, as between two items.
+    """
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now: Generation | None = None
+
+
+CURRENT: ContextVar[Generation | Turns | None] = ContextVar("slipcore_generation", default=None)
+"""What `in_hand` tells, for who sets it."""
 
 _MISSING: Final = object()
 _STAMPS: Final = count(1)
@@ -37,6 +54,12 @@ LOAD: Final = 256
 """Records on the way at which it does."""
 _PAGE = 256
 """Pairs per scan of a store: a scan never holds a read transaction open."""
+
+
+def in_hand() -> Generation | None:
+    """The generation whose record is in hand in this task."""
+    current = CURRENT.get()
+    return current.now if type(current) is Turns else current
 
 
 class Space:
@@ -74,7 +97,7 @@ class Space:
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write a value, or None to delete: with the generation in hand, else durably at once."""
-        generation = CURRENT.get()
+        generation = in_hand()
         if generation is None or not generation.open:
             self.store.write({self.name: {key: value}})
             self.supersede((key,))
@@ -82,7 +105,7 @@ class Space:
         self._stage(generation, key, value)
 
     async def aput(self, key: bytes, value: bytes | None) -> None:
-        generation = CURRENT.get()
+        generation = in_hand()
         if generation is None or not generation.open:
             await self.store.awrite({self.name: {key: value}})
             self.supersede((key,))

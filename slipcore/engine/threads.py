@@ -12,7 +12,7 @@ from types import GeneratorType
 from typing import Any, Final, TypeVar
 
 from slipcore.engine.generations import Generation
-from slipcore.engine.state import CURRENT
+from slipcore.engine.state import in_hand
 from slipcore.interfaces import StateError
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class ThreadPool(Executor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Have one of the threads call a function. Only the event loop submits."""
         future: Future[T] = Future()
-        generation = CURRENT.get()
+        generation = in_hand()
 
         def work() -> None:
             if not future.set_running_or_notify_cancel():
@@ -173,7 +173,7 @@ def _emit_on_loop(emit: Callable[[Any], Any], result: Any) -> None:
 def _answered(begin: Callable[[Future[T]], None]) -> T:
     """What the loop answers to something that is begun there in this thread's context."""
     loop = LOOPS[get_ident()]
-    generation = CURRENT.get()
+    generation = in_hand()
     answer: Future[T] = Future()
 
     def called() -> None:

@@ -21,6 +21,12 @@ class Line(msgspec.Struct):
     at: float = 0.0
 
 
+def unfit_line() -> Line:
+    """One that says it is a Line, with a word that is none; msgspec checks what it reads only."""
+    words: Any = ["a", 1]
+    return Line(words)
+
+
 class Unknown:
     """What no codec has heard of."""
 
@@ -67,7 +73,7 @@ class TestTypedJson(TestJson):
     """One type, and nothing else."""
 
     examples: ClassVar[list[Any]] = [Line(["a", "b"], 1.5), Line([])]
-    unfit: ClassVar[list[Any]] = [Unknown(), {"words": 1}, Line([], math.nan)]
+    unfit: ClassVar[list[Any]] = [Unknown(), {"words": 1}, unfit_line(), Line([], math.nan)]
     foreign: ClassVar[list[bytes]] = [b"[]", b'{"words": [1]}', b'{"word": []}']
 
     @pytest.fixture
@@ -92,7 +98,7 @@ class TestTypedMsgpack(TestMsgpack):
     """One type, and nothing else."""
 
     examples: ClassVar[list[Any]] = [Line(["a", "b"], 1.5), Line([])]
-    unfit: ClassVar[list[Any]] = [Unknown(), {"words": 1}]
+    unfit: ClassVar[list[Any]] = [Unknown(), {"words": 1}, unfit_line()]
     foreign: ClassVar[list[bytes]] = [b"\x90", b"\x80"]
 
     @pytest.fixture

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from slipcore import App, Out, Record
+from slipcore.backends.codecs import JsonCodec, MsgpackCodec
 from slipcore.config import Config
 from slipcore.interfaces import (
     ConfigError,
     ConnectError,
     DecodeError,
     Headers,
+    ICodec,
     ITopicCodec,
     Part,
     UnpreparedError,
@@ -229,3 +231,30 @@ def test_a_codec_may_be_a_table_with_a_backend(tmp_path: Path) -> None:
     assert codec.decode(codec.encode({"id": 1})) == {"id": 1}
     with pytest.raises(ConfigError, match="'payments'"):
         app.topic("in", codec="payments").codecs()
+
+
+@pytest.mark.parametrize("base", [JsonCodec, MsgpackCodec])
+def test_a_codec_of_ones_own_may_change_one_method_of_a_built_in_one(
+    base: type[ICodec], make_app: MakeApp
+) -> None:
+    """Records are read with its `decode`, whatever shorter way the built-in one has."""
+
+    class Counted(base):  # type: ignore[misc, valid-type]  # one class for two
+        def decode(self, s: bytes) -> object:
+            return {"bytes": len(s), "value": super().decode(s)}
+
+    app = make_app()
+    topic = app.topic("values", codec=Counted())
+    found: list[Any] = []
+
+    @app.handle(topic)
+    def handler(record: Record) -> None:
+        found.append(record.value)
+        app.stop()
+
+    async def work() -> None:
+        await fill(topic, (None, [1]))
+        await app.stream()
+
+    run(work())
+    assert found == [{"bytes": len(base().encode([1])), "value": [1]}]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError
-from slip_kafka.clients import know_what_uvloop_says
+from slip_kafka.clients import mend
 
 from tests.servers.kafka import Kafka
 
@@ -32,7 +32,7 @@ def test_a_closed_connection_is_tried_again(said: str, raised: type[Exception]) 
 
     async def ask_twice() -> None:
         client = SimpleNamespace(_get_conn=find)
-        know_what_uvloop_says(client)
+        mend(client)
         for _ in range(2):
             found = await client._get_conn(1)
             with pytest.raises(raised, match=said[-20:]) as caught:
@@ -49,6 +49,7 @@ class Connection:
     def __init__(self, said: str) -> None:
         self.said = said
         self.closed = 0
+        self._request_timeout = 40.0
 
     def send(self, request: object) -> None:
         raise RuntimeError(self.said)
@@ -63,7 +64,7 @@ def test_metadata_are_asked_for_again_where_uvloop_has_closed_the_connection(kaf
     async def ask() -> None:
         async with AIOKafkaConsumer(bootstrap_servers=kafka.address) as consumer:
             client = consumer._client
-            know_what_uvloop_says(client)
+            mend(client)
             node = client.get_random_node()
             connection = await client._get_conn(node)
             connection._writer.write = uvloop_says

@@ -68,7 +68,7 @@ class Batch:
     def numbered(self) -> Iterator[tuple[int, Out]]:
         """The outputs, each with its number: read back from what is sent.
 
-        To keep them beside it would take as much memory again, of which each would be a miss.
+        To keep them beside it would take as much memory again, and fill the processor's cache.
         """
         if not self.numbers:
             return

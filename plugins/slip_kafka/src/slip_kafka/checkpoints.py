@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
 
-from slip_kafka.clients import know_what_uvloop_says
+from slip_kafka.clients import mend
 from slip_kafka.connecting import Layout, administration, ensure_topic, translated
 from slip_kafka.producing import Producer
 from slip_kafka.settings import KafkaCheckpointOptions, client_arguments
@@ -141,7 +141,7 @@ class KafkaCheckpointStore(ICheckpointStore):
         consumer = AIOKafkaConsumer(
             **client_arguments(self._options), enable_auto_commit=False, auto_offset_reset="none"
         )
-        know_what_uvloop_says(consumer._client)
+        mend(consumer._client)
         states: dict[bytes, bytes] = {}
         try:
             await consumer.start()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.protocol.group import JoinGroupRequest
 
 from slip_kafka.reaching import reach
 from slip_kafka.settings import KafkaTopicOptions, producer_arguments
@@ -27,39 +28,51 @@ LEAVE_SECONDS: Final = 4.0
 STEP_SECONDS: Final = 0.05
 """Between two looks whether what it has begun has ended."""
 
+JOIN_SECONDS: Final = 5.0
+"""How much longer than a rebalance the answer to who joins may take, as in Kafka's Java client:
+https://github.com/apache/kafka/pull/8702."""
 
 _CLOSED: Final = "the handler is closed"
 """What uvloop says of a connection that the broker has closed, with a RuntimeError."""
 
 
-def know_what_uvloop_says(client: Any) -> None:
-    """Have a client take a connection that uvloop has closed for what it is, and go on.
+def mend(client: Any) -> None:
+    """Have a client go on where its own rules would end it, or hold it up.
 
-    The client takes only an OSError for the end of a connection. By anything else a request for
-    metadata ends the task that makes them, and who waits for metadata waits for ever.
+    It takes only an OSError for the end of a connection. By what uvloop says a request for metadata
+    ends the task that makes them, and who waits for metadata waits for ever.
+
+    It gives up any request after `request_timeout_ms`, though a group may let its members come for
+    longer: who joins then leaves a member behind that never comes, and joins again.
 
     Args:
         client: the `AIOKafkaClient` of a producer or a consumer.
     """
     find = client._get_conn
 
-    async def find_and_listen(*node: Any, **options: Any) -> Any:
+    async def find_mended(*node: Any, **options: Any) -> Any:
         connection = await find(*node, **options)
         if connection is not None and "send" not in connection.__dict__:
             connection.send = partial(_send, connection, connection.send)
         return connection
 
-    client._get_conn = find_and_listen
+    client._get_conn = find_mended
 
 
-def _send(connection: Any, send: Callable[..., Any], *request: Any, **options: Any) -> Any:
+def _send(connection: Any, send: Callable[..., Any], request: Any, **options: Any) -> Any:
+    usual = connection._request_timeout
+    if isinstance(request, JoinGroupRequest):
+        patience = request._rebalance_timeout / 1000 + JOIN_SECONDS
+        connection._request_timeout = max(usual, patience)
     try:
-        return send(*request, **options)
+        return send(request, **options)
     except RuntimeError as error:
         if _CLOSED not in str(error):
             raise
         connection.close(reason=CloseReason.CONNECTION_BROKEN)
         raise KafkaConnectionError(str(error)) from error
+    finally:
+        connection._request_timeout = usual
 
 
 class Client:
@@ -120,7 +133,7 @@ async def started(options: KafkaTopicOptions, patience: float) -> AIOKafkaProduc
         left = deadline - asyncio.get_running_loop().time()
         await reach(options, max(left, 0.1))
         producer = AIOKafkaProducer(**producer_arguments(options))
-        know_what_uvloop_says(producer.client)
+        mend(producer.client)
         # A batch whose partition has no leader would be given up after request_timeout_ms.
         producer._message_accumulator._batch_ttl = options.delivery_timeout_ms / 1000
         try:

@@ -20,7 +20,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 
-from slip_kafka.clients import know_what_uvloop_says, leave_group
+from slip_kafka.clients import leave_group, mend
 from slip_kafka.failures import translated
 from slip_kafka.settings import consumer_arguments, membership_settings
 from slipcore.interfaces import ConnectError, SlipError, SourceError
@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS: Final = 30.0
 """How long a commit or a look-up may take, with the client's own retries."""
+
+SAY_SECONDS: Final = 5.0
+"""How long a member waits to be let into its group before it says so."""
 
 WATCH_SECONDS: Final = 0.5
 """Between two looks at the health of the consumer."""
@@ -68,8 +71,11 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._arguments = dict(arguments)
         self._instance_id = instance_id
         self._session = arguments["session_timeout_ms"] / 1000
+        rebalance = arguments["rebalance_timeout_ms"] / 1000
         # Before the group gives up on the member, and before its session could end.
-        self._handover = min(self._session, arguments["rebalance_timeout_ms"] / 1000) * 0.6
+        self._handover = min(self._session, rebalance) * 0.6
+        # The group waits for its members to come, then for its leader; each may have been killed.
+        self._patience = rebalance + self._session + REQUEST_SECONDS
         self._consumer: AIOKafkaConsumer | None = None
         self._subscribed: dict[str, Reader] = {}
         self._starting = asyncio.Lock()
@@ -113,13 +119,14 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         consumer = AIOKafkaConsumer(
             **self._arguments, group_id=self.group, group_instance_id=self._instance_id
         )
-        know_what_uvloop_says(consumer._client)
+        mend(consumer._client)
         self._consumer = consumer
         self._subscribed = {}
         self._subscribe()
+        saying = asyncio.get_running_loop().call_later(SAY_SECONDS, self._say_that_it_waits)
         try:
             with translated(SourceError, f"join the consumer group {self.group}"):
-                async with asyncio.timeout(REQUEST_SECONDS):
+                async with asyncio.timeout(self._patience):
                     await consumer.start()
         except BaseException as error:
             self._consumer = None
@@ -127,12 +134,24 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             if isinstance(error, TimeoutError):
                 raise ConnectError(
                     f"the consumer group {self.group} could not be joined within "
-                    f"{REQUEST_SECONDS:g} s: see that its brokers are there; or try again, as one "
-                    "of its members may have been killed, which the group learns when its "
-                    "session_timeout_ms is over"
+                    f"{self._patience:g} s: see that its brokers are there and that its members "
+                    "are not stuck"
                 ) from error
             raise
+        finally:
+            saying.cancel()
         self._note_heartbeats(consumer)
+
+    def _say_that_it_waits(self) -> None:
+        logger.warning(
+            "The consumer group %s has not let this member in yet. It waits for the members that "
+            "it knows: for one that was killed until its session_timeout_ms is over (%g s here), "
+            "for one that finishes its records up to rebalance_timeout_ms (%g s here). With a "
+            "group_instance_id a killed member comes back at once.",
+            self.group,
+            self._session,
+            self._arguments["rebalance_timeout_ms"] / 1000,
+        )
 
     def _note_heartbeats(self, consumer: AIOKafkaConsumer) -> None:
         """See when the group has heard of this member, and when it has lost its coordinator."""

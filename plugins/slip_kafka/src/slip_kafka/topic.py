@@ -44,8 +44,7 @@ class KafkaTopic(ITopic):
     async def open(self) -> None:
         partitions = await open_topic(self.name, self._options)
         self._producer = Producer(self.name, self._options, partitions)
-        # Without a call between.
-        self.send_parts = self._producer.send_parts  # type: ignore[method-assign]
+        self.send_parts = self._producer.send_parts  # type: ignore[method-assign]  # no call between
         latest = self._options.auto_offset_reset == "latest"
         self._reader = Reader(self.name, latest=latest, total=partitions)
 
