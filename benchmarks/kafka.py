@@ -99,6 +99,7 @@ ENTRANTS: Final[dict[str, Entrant]] = {
     BASELINE: Entrant("aiokafka_batched", own=True, quick=True),
     "slipcore": Entrant("own", own=True, quick=True),
     "aiokafka, naive": Entrant("aiokafka_naive", own=True, share=0.5),
+    "aiokafka, batched, by record": Entrant("aiokafka_records", jobs=("json",), own=True),
     "aiokafka, batched, RocksDB": Entrant("aiokafka_rocks", jobs=("count",), own=True),
     "confluent-kafka": Entrant("confluent", own=True, quick=True),
     "Bytewax": Entrant("bytewax", _peer("bytewax")),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Final
 
@@ -23,6 +23,10 @@ ROUNDS: Final = 8
 
 Round = tuple[list[Any], dict[Any, int]]
 """The futures of its batches, and where its partitions are when they are done."""
+
+
+Send = Callable[[Any, str, dict[Any, list[Any]], Any], Awaitable[Round]]
+"""Hands over what one read gave: producer, topic, partition -> messages, what is done to each."""
 
 
 async def send(
@@ -59,10 +63,9 @@ async def started(given: Task) -> tuple[Any, Any]:
     return consumer, producer
 
 
-async def run(given: Task) -> None:
+async def run(given: Task, send: Send, do: Any) -> None:
     """Read, handle and write in turn, while the broker acknowledges; commit each second."""
     consumer, producer = await started(given)
-    do = each_of(given.job)
     rounds: deque[Round] = deque()
     finished: dict[Any, int] = {}
     committing: asyncio.Future[Any] | None = None
@@ -83,4 +86,5 @@ async def run(given: Task) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(task()))
+    given = task()
+    asyncio.run(run(given, send, each_of(given.job)))

@@ -91,6 +91,13 @@ def _change_json(value: bytes) -> bytes:
     return msgspec.json.encode(order)
 
 
+def on_dict(record: Any) -> tuple[bytes, dict[str, Any]]:
+    """The job `json` as a handler of records."""
+    order = record.value
+    order["n"] += 1
+    return record.key, order
+
+
 def _change_typed() -> Callable[[bytes], bytes]:
     decode, encode = msgspec.json.Decoder(Order).decode, msgspec.json.Encoder().encode
 

@@ -6,7 +6,7 @@ import asyncio
 from importlib import import_module
 from typing import Any
 
-from benchmarks.contenders.jobs import SCHEMA, Order, Task, task
+from benchmarks.contenders.jobs import SCHEMA, Order, Task, on_dict, task
 from slipcore import App
 from slipcore.config import Config
 
@@ -41,13 +41,6 @@ def bind(app: App, given: Task) -> None:
         handle(count)
     else:
         handle(on_dict)
-
-
-def on_dict(record: Any) -> tuple[bytes, dict[str, Any]]:
-    """Change a decoded dict."""
-    order = record.value
-    order["n"] += 1
-    return record.key, order
 
 
 def on_order(record: Any) -> tuple[bytes, Order]:
