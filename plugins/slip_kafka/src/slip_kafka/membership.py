@@ -144,9 +144,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
 
     def _say_that_it_waits(self) -> None:
         logger.warning(
-            "The consumer group %s has not let this member in yet. It waits for the members that "
-            "it knows: for one that was killed until its session_timeout_ms is over (%g s here), "
-            "for one that finishes its records up to rebalance_timeout_ms (%g s here). With a "
+            "The consumer group %s has not let this member in yet. It may be waiting for a member "
+            "that was killed, until its session_timeout_ms is over (%g s here), or for one that "
+            "finishes its records, up to rebalance_timeout_ms (%g s here). With a "
             "group_instance_id a killed member comes back at once.",
             self.group,
             self._session,
