@@ -83,7 +83,8 @@ class JsonCodec(ICodec):
     unless `type` says otherwise: https://jcristharif.com/msgspec/supported-types.html.
 
     Args:
-        type: what is read is validated as and converted to it; None: JSON's own types.
+        type: what is read is validated as and converted to it, and what is written has to be
+            readable as it; None: JSON's own types.
     """
 
     def __init__(self, options: CodecOptions | None = None, type: Any = None) -> None:
@@ -122,7 +123,8 @@ class MsgpackCodec(ICodec):
     """MessagePack.
 
     Args:
-        type: what is read is validated as and converted to it; None: MessagePack's own types.
+        type: what is read is validated as and converted to it, and what is written has to be
+            readable as it; None: MessagePack's own types.
     """
 
     def __init__(self, options: CodecOptions | None = None, type: Any = None) -> None:

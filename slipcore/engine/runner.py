@@ -177,7 +177,7 @@ class Runner:
         late = [s.name for s in self.streams if not s.positioned.is_set()]
         if late and not self._stop.is_set():
             logger.warning(
-                "%s: no position after %g s; it is waited for, and the other sources start.",
+                "%s: no position after %g s yet; other sources do not wait for it.",
                 ", ".join(late),
                 self._limits.start,
             )

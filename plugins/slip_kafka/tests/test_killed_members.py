@@ -69,5 +69,6 @@ def test_a_member_waits_as_long_as_the_group_counts_a_killed_one(
     kill_one_that_reads(kafka, name, group)
     run(scenario())
     assert "has not let this member in yet" in caplog.text
+    assert "has let this member in." in caplog.text
     assert "session_timeout_ms is over (6 s here)" in caplog.text
     assert "RequestTimedOut" not in caplog.text  # a member that never comes would be left behind

@@ -123,6 +123,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._consumer = consumer
         self._subscribed = {}
         self._subscribe()
+        began = monotonic()
         saying = asyncio.get_running_loop().call_later(SAY_SECONDS, self._say_that_it_waits)
         try:
             with translated(SourceError, f"join the consumer group {self.group}"):
@@ -133,21 +134,22 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             await leave_group(consumer)
             if isinstance(error, TimeoutError):
                 raise ConnectError(
-                    f"the consumer group {self.group} could not be joined within "
-                    f"{self._patience:g} s: see that its brokers are there and that its members "
-                    "are not stuck"
+                    f"the consumer group {self.group} could not be joined in {self._patience:g} s: "
+                    "see that its brokers are there and that its members are not stuck"
                 ) from error
             raise
         finally:
             saying.cancel()
+        if monotonic() - began > SAY_SECONDS:
+            logger.warning("The consumer group %s has let this member in.", self.group)
         self._note_heartbeats(consumer)
 
     def _say_that_it_waits(self) -> None:
         logger.warning(
-            "The consumer group %s has not let this member in yet. It may be waiting for a member "
-            "that was killed, until its session_timeout_ms is over (%g s here), or for one that "
-            "finishes its records, up to rebalance_timeout_ms (%g s here). With a "
-            "group_instance_id a killed member comes back at once.",
+            "The consumer group %s has not let this member in yet. It may wait for one that was "
+            "killed, until its session_timeout_ms is over (%g s here), or for one that finishes its "
+            "records, up to rebalance_timeout_ms (%g s here). With a group_instance_id a killed "
+            "member comes back at once.",
             self.group,
             self._session,
             self._arguments["rebalance_timeout_ms"] / 1000,
