@@ -147,7 +147,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
     def _say_that_it_waits(self) -> None:
         logger.warning(
             "The consumer group %s has not let this member in yet. It may wait for one that was "
-            "killed, until its session_timeout_ms is over (%g s here), or for one that finishes its "
+            "killed, until its session_timeout_ms is over (%g s here), or for one that ends its "
             "records, up to rebalance_timeout_ms (%g s here). With a group_instance_id a killed "
             "member comes back at once.",
             self.group,
