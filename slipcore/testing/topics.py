@@ -154,7 +154,10 @@ class TopicContract(SourceContract, SinkContract):
                 await reader.topic.flush()
                 records = await reader.read(2 * len(outputs))
                 whole, parts = (
-                    [(r.value, r.key, r.headers, r.timestamp, r.partition) for r in records[one::2]]
+                    [
+                        (r.value, r.key, r.headers, r.timestamp == o.timestamp, r.partition)
+                        for r, o in zip(records[one::2], outputs, strict=True)
+                    ]
                     for one in (0, 1)
                 )
                 assert parts == whole
