@@ -15,7 +15,7 @@ from slipcore.engine.delivery import Lane
 from slipcore.engine.gathering import Gathered
 from slipcore.engine.generations import Generation
 from slipcore.engine.policies import failure
-from slipcore.engine.state import CURRENT, Turns
+from slipcore.engine.state import CURRENT, Turns, in_hand
 from slipcore.engine.streams import PausableStream
 
 YIELD_EVERY: Final = 256
@@ -151,7 +151,7 @@ class IterableStream(PausableStream):
             is_over = await loop
         except BaseException as caught:
             error = failure(caught)
-            failed = turns.now or standing[-1]
+            failed = in_hand() or standing[-1]
             for generation in standing:
                 if generation is failed:
                     generation.lane.abandon(generation, -1, error)
@@ -170,7 +170,10 @@ class IterableStream(PausableStream):
     async def _share_plain(
         self, source: AsyncIterator[Any], standing: Sequence[Generation], turns: Turns
     ) -> bool:
-        """As `_consume_plain`, for several bindings in turn; whether it is over."""
+        """As `_consume_plain`, for several bindings in turn; whether it is over.
+
+        What is alike in the two is written out: to share it takes a call for each item.
+        """
         in_turn = [
             (generation, step.call, step.emit, set[type](), generation.lane.stores)
             for generation, (_, step, _) in zip(standing, self._steps, strict=True)
@@ -195,7 +198,11 @@ class IterableStream(PausableStream):
                             waiting = emit(result)
                         if waiting is not None and hasattr(waiting, "__await__"):
                             generation.lane.busy = True
+                            # What it begins is its own; what was begun before is on no item.
+                            turns.now = generation if asyncio.isfuture(result) else None
+                            CURRENT.set(generation)
                             await waiting
+                            CURRENT.set(turns)
                             generation.lane.busy = False
                     if stores:
                         has_state = True
@@ -262,9 +269,7 @@ class IterableStream(PausableStream):
             plain = type(step) is Step and not step.attended and lane.trials is None
             plain = plain and not self._is_side_by_side()  # a stop has to know when it rests
             if plain and not lane.sinks and not lane.stores:
-                is_async = iscoroutinefunction(step.batch)
-                consume = self._consume_awaiting if is_async else self._consume_plain
-                self.loops[lane] = loop = consume(lane, step, source)
+                self.loops[lane] = loop = self._consume_plain(lane, step, source)
                 await loop
             # Through here only if that has met state: what the last item wrote goes on with it.
             lane.end(standing)
@@ -281,50 +286,17 @@ class IterableStream(PausableStream):
 
     async def _consume_plain(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
         """The fast path: nothing to flush, no state; a few checks beside the bare loop."""
-        call, emit = step.call, step.emit
+        call, emit, is_async = step.call, step.emit, iscoroutinefunction(step.batch)
         at_once: set[type] = set()
         count = 0
         async for item in source:
             if self._interrupted and not await self._may_go_on(lane):
                 return
             result = call(item)
-            if result is not None:
-                if type(result) in at_once:
-                    waiting = emit(result)
-                elif is_deferred(type(result)):
-                    waiting = finish(result, emit)
-                else:
-                    at_once.add(type(result))
-                    waiting = emit(result)
-                if waiting is not None and hasattr(waiting, "__await__"):
-                    lane.busy = True
-                    await waiting
-                    lane.busy = False
-            count += 1
-            if count == YIELD_EVERY:
-                lane.handled_records += count
-                count = 0
-                await asyncio.sleep(0)
-            if lane.stores:
-                break
-            if self._interrupted and not await self._may_go_on(lane):
-                break
-        lane.handled_records += count
-
-    async def _consume_awaiting(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
-        """The same for a coroutine function, which is awaited where it is called.
-
-        A loop of its own: what both could share would be a call for each item, and a quarter more
-        time.
-        """
-        call, emit = step.call, step.emit
-        at_once: set[type] = set()
-        count = 0
-        async for item in source:
-            if self._interrupted and not await self._may_go_on(lane):
-                return
-            lane.busy = True
-            result = await call(item)
+            if is_async:  # asked once: to look at each result for it takes longer
+                lane.busy = True
+                result = await result
+                lane.busy = False
             if result is not None:
                 if type(result) in at_once:
                     waiting = emit(result)
@@ -336,8 +308,9 @@ class IterableStream(PausableStream):
                 if waiting is not None and (
                     type(waiting) is CoroutineType or hasattr(waiting, "__await__")
                 ):
+                    lane.busy = True
                     await waiting
-            lane.busy = False
+                    lane.busy = False
             count += 1
             if count == YIELD_EVERY:
                 lane.handled_records += count
