@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -251,6 +251,66 @@ def test_a_client_that_died_is_replaced(
                 records = [*records, *await reader.read(1)][-3:]
             assert [r.value for r in records] == [b"1", b"2", b"3"]
             assert reader.assignments[1].lost
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_read_that_begins_while_the_client_is_replaced(
+    waits: bool, make_topic: MakeTopic, name: str, group: str
+) -> None:
+    """It waits for the new one, whether it was to look only, or to wait for records."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 1)) as reader:
+            await send(reader.topic, *numbered(0, 2))
+            await reader.commit((await reader.read(2))[0])
+            assert isinstance(reader.topic, KafkaTopic)
+            inner = reader.topic._opened()
+            fetch, replacing = inner._fetch, list[asyncio.Task[None]]()
+
+            async def replaced_meanwhile(places: Any, at_most: int, timeout_ms: int) -> bool:
+                if not replacing and bool(timeout_ms) == waits:
+                    replacing.append(asyncio.create_task(inner._joined()._rebuild("of a test")))
+                    await asyncio.sleep(0)
+                return await fetch(places, at_most, timeout_ms)
+
+            inner._fetch = replaced_meanwhile  # type: ignore[method-assign]  # the fault that no server makes on request
+            reading = asyncio.create_task(reader.topic.read(10))
+            await reader.until(lambda it: len(it.assignments) > 2)
+            first = await reading
+            await send(reader.topic, *numbered(2, 3))
+            values = [record.value for record in first]
+            assert values + await reader.values(2 - len(first)) == [b"1", b"2"]
+            await asyncio.gather(*replacing)
+
+    run(scenario())
+
+
+def test_a_seek_in_the_middle_of_which_the_client_is_replaced(
+    make_topic: MakeTopic, name: str, group: str
+) -> None:
+    """It says that it could not be done, and what is read goes on."""
+
+    async def scenario() -> None:
+        async with Reader(make_topic(name, group, 1)) as reader:
+            await send(reader.topic, *numbered(0, 2))
+            await reader.commit((await reader.read(2))[0])
+            assert isinstance(reader.topic, KafkaTopic)
+            member = reader.topic._opened()._joined()
+            ends, replacing = member.ends, list[asyncio.Task[None]]()
+
+            async def replaced_meanwhile(partitions: Collection[Any]) -> dict[TopicPartition, int]:
+                replacing.append(asyncio.create_task(member._rebuild("of a test")))
+                await asyncio.sleep(0)
+                return await ends(partitions)
+
+            member.ends = replaced_meanwhile  # type: ignore[method-assign]  # the fault that no server makes on request
+            with pytest.raises(ConnectError, match="its client has ended"):
+                await reader.topic.seek({0: 0})
+            member.ends = ends  # type: ignore[method-assign]  # the fault that no server makes on request
+            await asyncio.gather(*replacing)
+            assert await reader.values(1) == [b"1"]
 
     run(scenario())
 

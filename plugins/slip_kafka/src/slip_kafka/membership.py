@@ -86,9 +86,6 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._heard = monotonic()
         self._disturbed = -inf
 
-    def __repr__(self) -> str:
-        return f"<Member of {self.group}>"
-
     @property
     def consumer(self) -> AIOKafkaConsumer:
         """The client, while the member has joined."""
@@ -99,8 +96,12 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
     @property
     def is_dead(self) -> bool:
         """Whether the client has stopped to take part in the group; it says so nowhere."""
-        coordinator = getattr(self.consumer, "_coordinator", None)
-        return coordinator is not None and coordinator._coordination_task.done()
+        task = self._coordination()
+        return task is not None and task.done()
+
+    def _coordination(self) -> asyncio.Task[None] | None:
+        """The task in which the client takes part in the group; None: it is not started yet."""
+        return getattr(self.consumer._coordinator, "_coordination_task", None)
 
     # --- coming and going -----------------------------------------------------------------
 
@@ -277,7 +278,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             for topic, reader in self.readers.items():
                 if self._subscribed.get(topic) is reader:
                     mine = {p.partition for p in assigned if p.topic == topic}
-                    reader.assign(mine, self.epoch, self._count(topic))
+                    count = len(consumer.partitions_for_topic(topic) or ())
+                    reader.assign(mine, self.epoch, count)
         except Exception as error:
             self.fail(error)
 
@@ -287,9 +289,6 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self.rebalancing = True
         for reader in self.readers.values():
             reader.wake()
-
-    def _count(self, topic: str) -> int:
-        return len(self.consumer.partitions_for_topic(topic) or ())
 
     def _was_expelled(self) -> bool:
         """Whether the group did not recognise this member any more.
@@ -340,9 +339,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
     async def _request(self, ask: Callable[[], Awaitable[Any]], doing: str) -> Any:
         """What a request gives, or why it does not, in bounded time."""
         # Where the loop ends it has stopped the client's tasks, and nothing is answered any more.
-        client: asyncio.Task[None] = self.consumer._coordinator._coordination_task
+        client = self._coordination()
         answer: asyncio.Future[Any] | None = None
-        if not client.done():
+        if client is not None and not client.done():
             answer = asyncio.ensure_future(ask())
             try:
                 await asyncio.wait(
@@ -351,7 +350,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             finally:
                 answer.cancel()
         if answer is None or not answer.done():
-            why = "its client has ended" if client.done() else f"no answer in {REQUEST_SECONDS:g} s"
+            has_ended = client is None or client.done()  # None: this is the one after it
+            why = "its client has ended" if has_ended else f"no answer in {REQUEST_SECONDS:g} s"
             raise ConnectError(
                 f"can't {doing} the consumer group {self.group}: {why}; see that its brokers are "
                 "there"

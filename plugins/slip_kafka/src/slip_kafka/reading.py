@@ -334,6 +334,8 @@ class Reader:
     async def _fetch(self, places: Iterable[TopicPartition], at_most: int, timeout_ms: int) -> bool:
         """Add to what is fetched; whether there was something."""
         member = self._joined()
+        if member.rebalancing:  # since the caller looked; a new client may not be started yet
+            return False
         if member.is_dead:
             await asyncio.sleep(RETRY_SECONDS)  # until it is replaced
             return False
