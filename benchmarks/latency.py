@@ -191,7 +191,7 @@ class Reader:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait until they are read, or none has come for a minute."""
+        """Wait until they are read, or none has come for `kafka.FIRST` seconds."""
         self._thread.join()
 
     def _read(self, count: int) -> None:

@@ -1,6 +1,6 @@
-"""The same loop around a function that takes a record and gives a pair: the least of a framework.
+"""The same loop around a function that takes a record and gives a pair.
 
-Whatever calls such a function makes a record for it, takes its result apart, sees that what it
+What calls such a function makes a record for it, takes its result apart, sees that what it
 writes can be read again, and asks which partition the key belongs to. See `jobs` for how it is
 started.
 """

@@ -66,6 +66,35 @@ def test_topics_of_an_app_are_read_by_one_member(
     run(scenario())
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_member_that_ends_while_its_group_waits_for_another(
+    is_new: bool, make_topic: MakeTopic, kafka: Kafka, name: str, group: str
+) -> None:
+    """It leaves at once, and the group does not count it until its session is over."""
+
+    async def scenario() -> None:
+        holding, other, new = (Reader(make_topic(name, group, 2)) for _ in range(3))
+        ends, stays = (new, other) if is_new else (other, new)
+        async with holding, other:
+            await holding.until(lambda it: len(it.held) == 1)
+            await other.until(lambda it: len(it.held) == 1)
+            holding.ready.clear()
+            async with new:
+                await holding.until(lambda it: bool(it.assignments[-1].removed))
+                await other.until(lambda it: not it.held)
+                await asyncio.sleep(0.5)  # for both to ask to be let in
+                assert await members(kafka, group) == 3
+                began = time.monotonic()
+                await ends.__aexit__()
+                assert time.monotonic() - began < 2.0
+                assert await members(kafka, group) == 2
+                holding.ready.set()
+                await stays.until(lambda it: len(it.held) == 1)
+                await holding.until(lambda it: len(it.held) == 1)
+
+    run(scenario())
+
+
 def test_a_topic_that_joins_costs_the_others_nothing(
     make_topic: MakeTopic, name: str, group: str
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError
-from aiokafka.protocol.group import JoinGroupRequest
+from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest
 
 from slip_kafka.reaching import reach
 from slip_kafka.settings import KafkaTopicOptions, producer_arguments
@@ -24,6 +24,9 @@ DISCARD_SECONDS: Final = 4.0
 
 LEAVE_SECONDS: Final = 4.0
 """How long a consumer may take to leave its group; then it is cut off."""
+
+WORD_SECONDS: Final = 0.2
+"""How long it may take before the group is told on a connection of its own."""
 
 STEP_SECONDS: Final = 0.05
 """Between two looks whether what it has begun has ended."""
@@ -195,11 +198,29 @@ def _queued(accumulator: object) -> list[object]:
     return [batch for queue in queues for batch in queue]
 
 
+async def _say_that_it_leaves(consumer: AIOKafkaConsumer) -> None:
+    """Tell the group of one that waits to be let in: it would go on counting it for its session.
+
+    The client's own stop first waits for the answer to that, which comes when all members are
+    there, and no other answer comes before it on that connection.
+    """
+    coordinator = consumer._coordinator
+    member = coordinator.member_id if coordinator is not None else ""
+    if member and coordinator.coordinator_id is not None and coordinator._group_instance_id is None:
+        request = LeaveGroupRequest(coordinator.group_id, member)
+        await consumer._client.send(coordinator.coordinator_id, request)
+
+
 async def leave_group(consumer: AIOKafkaConsumer) -> None:
     """Leave the group, in bounded time: the client's own stop may wait for a dead coordinator."""
     stopping = asyncio.ensure_future(consumer.stop())
     ended = consumer._coordinator is not None and consumer._coordinator._coordination_task.done()
-    done, _ = await asyncio.wait((stopping,), timeout=0.0 if ended else LEAVE_SECONDS)
+    done, _ = await asyncio.wait((stopping,), timeout=0.0 if ended else WORD_SECONDS)
+    if not done and not ended:
+        leaving = asyncio.ensure_future(_say_that_it_leaves(consumer))
+        done, _ = await asyncio.wait((stopping,), timeout=LEAVE_SECONDS)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
     if done:
         if not stopping.cancelled() and (error := stopping.exception()) is not None:
             logger.debug("A consumer did not stop in order: %r", error)
