@@ -125,14 +125,18 @@ class Step:
     batch: Callable[[Iterator[Any]], Waiting]
     attended: bool = False
     whole: bool = False
+    _at_once: set[type] = field(default_factory=set, init=False, repr=False, compare=False)
+    """Types of results that go to the sinks as they are."""
 
     def one(self, item: Any) -> Any:
         """Handle one item; what it returns is awaited if it can be."""
         result = self.call(item)
         if result is None:
             return None
-        if is_deferred(type(result)) and not self.whole:
-            return finish(result, self.emit)
+        if type(result) not in self._at_once and not self.whole:
+            if is_deferred(type(result)):
+                return finish(result, self.emit)
+            self._at_once.add(type(result))
         return self.emit(result)
 
     @classmethod
