@@ -381,12 +381,13 @@ def _async_step(call: Callable[[Any], Any], emit: Emit, attended: bool) -> Step:
             result = await call(item)
             if result is None:
                 continue
-            if type(result) not in at_once:
-                if is_deferred(type(result)):
-                    await finish(result, emit)
-                    continue
+            if type(result) in at_once:
+                waiting = emit(result)
+            elif is_deferred(type(result)):
+                waiting = finish(result, emit)
+            else:
                 at_once.add(type(result))
-            waiting = emit(result)
+                waiting = emit(result)
             if waiting is not None and (
                 type(waiting) is CoroutineType or hasattr(waiting, "__await__")
             ):
@@ -409,12 +410,7 @@ def _whole_step(call: Callable[[Any], Any], emit: Emit, attended: bool, name: st
                 f"Handler {name} with batch=True returned a {kind.__name__}; it returns a list of "
                 "results, or None: write [result] for one of them."
             )
-        left = iter(results)
-        for result in left:
-            waiting = emit(result)
-            if waiting is not None and hasattr(waiting, "__await__"):
-                return _resume(waiting, left, emit)
-        return None
+        return _hand_over(iter(results), emit)
 
     async def emit_awaited(results: Awaitable[Any]) -> None:
         waiting = None if (answer := await results) is None else emit_each(answer)
@@ -431,32 +427,39 @@ def _whole_step(call: Callable[[Any], Any], emit: Emit, attended: bool, name: st
     return Step(call, emit_each, batch, attended, whole=True)
 
 
-async def finish(result: Any, emit: Emit) -> None:
-    """Take a deferred result as what it is: await it, or drain the generator."""
-    if hasattr(result, "__await__"):
-        result = await result
-        if result is None:
-            return
-        if is_deferred(type(result)):
-            await finish(result, emit)
-            return
+def finish(result: Any, emit: Emit) -> Waiting:
+    """Take a deferred result as what it is: hand over what it yields, or await it."""
+    if type(result) is GeneratorType:
+        return _hand_over(result, emit)
+    return _await_result(result, emit)
+
+
+def _hand_over(results: Iterator[Any], emit: Emit) -> Waiting:
+    for result in results:
         waiting = emit(result)
         if waiting is not None and hasattr(waiting, "__await__"):
-            await waiting
-        return
-    if isinstance(result, GeneratorType):
-        await _resume(None, result, emit)
-        return
-    await _drain(result, emit)
+            return _resume(waiting, results, emit)
+    return None
 
 
-async def _resume(waiting: Waiting, results: Iterator[Any], emit: Emit) -> None:
-    if waiting is not None:
-        await waiting
+async def _resume(waiting: Awaitable[Any], results: Iterator[Any], emit: Emit) -> None:
+    await waiting
     for result in results:
         answer = emit(result)
         if answer is not None and hasattr(answer, "__await__"):
             await answer
+
+
+async def _await_result(result: Any, emit: Emit) -> None:
+    if type(result) is AsyncGeneratorType:
+        await _drain(result, emit)
+        return
+    answer = await result
+    if answer is None:
+        return
+    waiting = finish(answer, emit) if is_deferred(type(answer)) else emit(answer)
+    if waiting is not None and hasattr(waiting, "__await__"):
+        await waiting
 
 
 async def _drain(results: AsyncIterator[Any], emit: Emit) -> None:
