@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -256,10 +257,22 @@ def _referred(handler: Any) -> Iterable[Any]:
     if owner is None and not inspect.isroutine(handler):
         owner, handler = handler, getattr(handler, "__call__", handler)  # noqa: B004  # it is looked into, not asked for
     if owner is not None:
-        yield from getattr(owner, "__dict__", {}).values()
+        yield from _attributes(owner)
     try:
         seen = inspect.getclosurevars(handler)
     except TypeError:
         return
     yield from seen.nonlocals.values()
     yield from seen.globals.values()
+
+
+def _attributes(owner: Any) -> Iterable[Any]:
+    """What an object holds, without its `__dict__`.
+
+    To ask for that makes it for good, and each look at an attribute takes longer from then on.
+    """
+    for held in gc.get_referents(owner):
+        if type(held) is dict:  # it was made before
+            yield from held.values()
+        else:
+            yield held
