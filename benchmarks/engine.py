@@ -3,7 +3,7 @@
 Records are in memory already and the handlers do next to nothing, so that what is left is what the
 engine costs. Every contender starts and stops within its time.
 
-    python -m benchmarks.engine [--rounds 7] [--quick]
+    python -m benchmarks.engine [--rounds 15] [--quick]
 """
 
 from __future__ import annotations
@@ -336,7 +336,7 @@ def _table(name: str, case: Case, settings: Settings, records: int) -> Table:
     if settings.with_peers:
         for framework in case.peers:
             contenders[PEERS[framework]] = partial(by_peer, framework, name, records)
-    taken = alternate(contenders, settings.turns(7), what=f"engine, {name}")
+    taken = alternate(contenders, settings.turns(15, quick=3), what=f"engine, {name}")
     return compared(f"engine.{name}", case.title, "ns/record", taken, baseline=BARE)
 
 
