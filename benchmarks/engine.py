@@ -336,7 +336,7 @@ def _table(name: str, case: Case, settings: Settings, records: int) -> Table:
     if settings.with_peers:
         for framework in case.peers:
             contenders[PEERS[framework]] = partial(by_peer, framework, name, records)
-    taken = alternate(contenders, settings.turns(15, quick=3), what=f"engine, {name}")
+    taken = alternate(contenders, settings.turns(15), what=f"engine, {name}")
     return compared(f"engine.{name}", case.title, "ns/record", taken, baseline=BARE)
 
 

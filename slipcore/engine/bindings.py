@@ -332,23 +332,21 @@ def is_deferred(kind: type) -> bool:
 
 def _plain_step(call: Callable[[Any], Any], emit: Emit, attended: bool) -> Step:
     """For functions that return. What they return may still be awaitable or a generator."""
-    at_once: set[type] = set()
-    """Types of results that go to the sinks as they are."""
 
     def batch(
         items: Iterator[Any],
         call: Callable[[Any], Any] = call,  # locals of the loop are read faster than its closure
         emit: Emit = emit,
-        at_once: set[type] = at_once,
     ) -> Waiting:
+        usual: type | None = None  # of results that go to the sinks as they are
         for item in items:
             result = call(item)
             if result is None:
                 continue
-            if type(result) not in at_once:
+            if type(result) is not usual:
                 if is_deferred(type(result)):
                     return finish(result, emit)
-                at_once.add(type(result))
+                usual = type(result)
             waiting = emit(result)
             if waiting is not None and hasattr(waiting, "__await__"):
                 return waiting  # type: ignore[no-any-return]  # it has __await__
@@ -376,17 +374,17 @@ def _async_step(call: Callable[[Any], Any], emit: Emit, attended: bool) -> Step:
     """For coroutine functions."""
 
     async def run(items: Iterator[Any]) -> None:
-        at_once: set[type] = set()
+        usual: type | None = None
         for item in items:
             result = await call(item)
             if result is None:
                 continue
-            if type(result) in at_once:
+            if type(result) is usual:
                 waiting = emit(result)
             elif is_deferred(type(result)):
                 waiting = finish(result, emit)
             else:
-                at_once.add(type(result))
+                usual = type(result)
                 waiting = emit(result)
             if waiting is not None and (
                 type(waiting) is CoroutineType or hasattr(waiting, "__await__")

@@ -141,7 +141,7 @@ class ConcurrentLane(FlightLane):
         line, step = self._line, self.step
         # A step of another make may have more to do than to call and to emit.
         call, emit = (step.call, step.emit) if type(step) is Step else (step.one, _taken)
-        at_once: set[type] = set()
+        usual: type | None = None  # of results that go to the sinks as they are
         task = asyncio.current_task()
         assert task is not None
         while True:
@@ -164,12 +164,12 @@ class ConcurrentLane(FlightLane):
                 if type(result) is CoroutineType:
                     result = await result
                 if result is not None:
-                    if type(result) in at_once:
+                    if type(result) is usual:
                         waiting = emit(result)
                     elif is_deferred(type(result)):
                         waiting = finish(result, emit)
                     else:
-                        at_once.add(type(result))
+                        usual = type(result)
                         waiting = emit(result)
                     if waiting is not None and hasattr(waiting, "__await__"):
                         await waiting

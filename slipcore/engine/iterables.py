@@ -287,7 +287,8 @@ class IterableStream(PausableStream):
     async def _consume_plain(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
         """The fast path: nothing to flush, no state; a few checks beside the bare loop."""
         call, emit, is_async = step.call, step.emit, iscoroutinefunction(step.batch)
-        at_once: set[type] = set()
+        stores = lane.stores
+        usual: type | None = None  # of results that go to the sinks as they are
         count = 0
         async for item in source:
             if self._interrupted and not await self._may_go_on(lane):
@@ -298,12 +299,12 @@ class IterableStream(PausableStream):
                 result = await result
                 lane.busy = False
             if result is not None:
-                if type(result) in at_once:
+                if type(result) is usual:
                     waiting = emit(result)
                 elif is_deferred(type(result)):
                     waiting = finish(result, emit)
                 else:
-                    at_once.add(type(result))
+                    usual = type(result)
                     waiting = emit(result)
                 if waiting is not None and (
                     type(waiting) is CoroutineType or hasattr(waiting, "__await__")
@@ -316,7 +317,7 @@ class IterableStream(PausableStream):
                 lane.handled_records += count
                 count = 0
                 await asyncio.sleep(0)
-            if lane.stores:
+            if stores:
                 break
             if self._interrupted and not await self._may_go_on(lane):
                 break
