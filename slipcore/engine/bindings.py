@@ -345,7 +345,9 @@ def _plain_step(call: Callable[[Any], Any], emit: Emit, attended: bool) -> Step:
                 continue
             if type(result) is not usual:
                 if is_deferred(type(result)):
-                    return finish(result, emit)
+                    if (waiting := finish(result, emit)) is not None:
+                        return waiting
+                    continue
                 usual = type(result)
             waiting = emit(result)
             if waiting is not None and hasattr(waiting, "__await__"):

@@ -175,7 +175,15 @@ class IterableStream(PausableStream):
         What is alike in the two is written out: to share it takes a call for each item.
         """
         in_turn = [
-            (generation, step.call, step.emit, set[type](), generation.lane.stores)
+            (
+                generation,
+                step.call,
+                step.emit,
+                iscoroutinefunction(step.batch),
+                set[type](),
+                generation.lane.stores,
+                Turns(),
+            )
             for generation, (_, step, _) in zip(standing, self._steps, strict=True)
         ]
         lanes = self.lanes
@@ -185,7 +193,7 @@ class IterableStream(PausableStream):
             async for item in source:
                 if self._interrupted and not await self._may_all_go_on():
                     return True
-                for generation, call, emit, at_once, stores in in_turn:
+                for generation, call, emit, is_async, at_once, stores, own in in_turn:
                     turns.now = generation
                     result = call(item)
                     if result is not None:
@@ -198,10 +206,12 @@ class IterableStream(PausableStream):
                             waiting = emit(result)
                         if waiting is not None and hasattr(waiting, "__await__"):
                             generation.lane.busy = True
-                            # What it begins is its own; what was begun before is on no item.
-                            turns.now = generation if asyncio.isfuture(result) else None
-                            CURRENT.set(generation)
+                            if is_async:  # nothing of its item was begun before it is awaited
+                                turns.now = None
+                            own.now = generation
+                            CURRENT.set(own)
                             await waiting
+                            own.now = None
                             CURRENT.set(turns)
                             generation.lane.busy = False
                     if stores:
@@ -262,14 +272,14 @@ class IterableStream(PausableStream):
 
     async def _consume(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
         """Pull and handle, one at a time."""
-        standing = Generation(lane, (), 0)
-        CURRENT.set(standing)
+        standing, turns = Generation(lane, (), 0), Turns()
+        CURRENT.set(turns)
         try:
             # A step of another make may have more to do than to call and to emit.
             plain = type(step) is Step and not step.attended and lane.trials is None
             plain = plain and not self._is_side_by_side()  # a stop has to know when it rests
             if plain and not lane.sinks and not lane.stores:
-                self.loops[lane] = loop = self._consume_plain(lane, step, source)
+                self.loops[lane] = loop = self._consume_plain(lane, step, source, standing, turns)
                 await loop
             # Through here only if that has met state: what the last item wrote goes on with it.
             lane.end(standing)
@@ -284,7 +294,14 @@ class IterableStream(PausableStream):
         finally:
             lane.busy = False
 
-    async def _consume_plain(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
+    async def _consume_plain(
+        self,
+        lane: Lane,
+        step: Step,
+        source: AsyncIterator[Any],
+        standing: Generation,
+        turns: Turns,
+    ) -> None:
         """The fast path: nothing to flush, no state; a few checks beside the bare loop."""
         call, emit, is_async = step.call, step.emit, iscoroutinefunction(step.batch)
         stores = lane.stores
@@ -293,6 +310,7 @@ class IterableStream(PausableStream):
         async for item in source:
             if self._interrupted and not await self._may_go_on(lane):
                 return
+            turns.now = standing
             result = call(item)
             if is_async:  # asked once: to look at each result for it takes longer
                 lane.busy = True
@@ -312,6 +330,7 @@ class IterableStream(PausableStream):
                     lane.busy = True
                     await waiting
                     lane.busy = False
+            turns.now = None
             count += 1
             if count == YIELD_EVERY:
                 lane.handled_records += count

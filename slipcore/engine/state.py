@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @final
 class Turns:
-    """Generations that have the same task in turn.
+    """Generations that have the same task in turn, with all that they begin in the background.
 
     Each item changes whose turn it is: to set a context variable would cost more than the rest.
+    What a task in the background writes in nobody's turn is durable at once.
 
     Attributes:
         now: whose turn it is; None: nobody's, as between two items.

@@ -36,6 +36,21 @@ class Slotted:
     def __call__(self, record: Any) -> None: ...
 
 
+class Several:
+    """A handler that has caches in a dict."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.caches = {"counts": cache}
+
+    def __call__(self, record: Any) -> None: ...
+
+
+def several_looked_into(cache: Cache) -> Callable[[Any], None]:
+    several = Several(cache)
+    assert vars(several)
+    return several
+
+
 def looked_into(cache: Cache) -> Callable[[Any], None]:
     keeper = Keeper(cache)
     assert vars(keeper)
@@ -45,8 +60,15 @@ def looked_into(cache: Cache) -> Callable[[Any], None]:
 @BETWEEN_APPS
 @pytest.mark.parametrize(
     "handler_with",
-    [Keeper, Slotted, lambda cache: Keeper(cache).handle, looked_into],
-    ids=["object", "slots", "method", "object with a dict"],
+    [
+        Keeper,
+        Slotted,
+        lambda cache: Keeper(cache).handle,
+        looked_into,
+        Several,
+        several_looked_into,
+    ],
+    ids=["object", "slots", "method", "with its dict", "in a dict", "in a dict, with its own"],
 )
 def test_a_cache_that_the_handlers_object_has_is_seen(
     make_app: MakeApp, handler_with: Callable[[Cache], Callable[[Any], None]]

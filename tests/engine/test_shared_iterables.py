@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -119,10 +120,18 @@ def test_what_a_binding_has_begun_is_not_undone_with_another(
     app.close()
 
 
+async def all_of(tasks: Sequence[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        await task
+
+
 @BETWEEN_APPS
 @pytest.mark.parametrize("failing", ["first", "second"])
-def test_what_a_handler_leaves_to_be_awaited_is_its_own(make_app: MakeApp, failing: str) -> None:
-    """Tasks that a plain function returns write for its item."""
+@pytest.mark.parametrize("left", ["future", "coroutine", "sink"])
+def test_what_a_handler_leaves_to_be_awaited_is_its_own(
+    make_app: MakeApp, failing: str, left: str
+) -> None:
+    """Tasks that a plain function or its sink has begun, and returns, write for its item."""
     app = make_app()
     seen = app.cache("seen")
     source = numbers()
@@ -134,15 +143,70 @@ def test_what_a_handler_leaves_to_be_awaited_is_its_own(make_app: MakeApp, faili
             if name == failing:
                 raise LookupError(name)
 
-    @app.handle(source)
-    def first(number: int) -> asyncio.Future[tuple[None]]:
-        return asyncio.gather(write(number, "first"))
+    def handler_of(name: str) -> Callable[[int], Any]:
+        def handle(number: int) -> Any:
+            if left == "sink":
+                return number
+            task = asyncio.ensure_future(write(number, name))
+            return task if left == "future" else all_of([task])
 
-    @app.handle(source)
-    def second(number: int) -> asyncio.Future[tuple[None]]:
-        return asyncio.gather(write(number, "second"))
+        return handle
+
+    def sink_of(name: str) -> Callable[[int], Any]:
+        return lambda number: asyncio.ensure_future(write(number, name))
+
+    for name in ("first", "second"):
+        sinks = [sink_of(name)] if left == "sink" else []
+        app.handle(source, sink=sinks)(handler_of(name))
 
     run_to_the_failure(app)
     assert failing not in seen
     assert ("first" in seen) == (failing == "second")
+    app.close()
+
+
+@BETWEEN_APPS
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("bindings", [1, 2])
+@pytest.mark.parametrize("ends_by", ["stop", "cancel", "error"])
+def test_what_is_written_while_the_source_waits_is_durable_at_once(
+    make_app: MakeApp, is_async: bool, bindings: int, ends_by: str
+) -> None:
+    """A task in the background has no item: it is not undone however the source ends."""
+    app = make_app()
+    seen = app.cache("seen")
+    begun: list[asyncio.Task[None]] = []
+    running: list[asyncio.Future[None]] = []
+
+    async def write_soon() -> None:
+        await asyncio.sleep(0.01)
+        seen["late"] = 1
+
+    async def one_and_wait() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.wait(begun)
+        if ends_by == "error":
+            raise LookupError
+        running[0].cancel() if ends_by == "cancel" else app.stop()
+        await asyncio.sleep(30)
+
+    def begin(number: int) -> None:
+        begun.append(asyncio.create_task(write_soon()))
+
+    async def begin_async(number: int) -> None:
+        begin(number)
+
+    source = one_and_wait()
+    for _ in range(bindings - 1):
+        app.handle(source)(lambda number: None)
+    app.handle(source)(begin_async if is_async else begin)
+
+    async def run() -> None:
+        running.append(asyncio.ensure_future(app.stream()))
+        await asyncio.wait(running, timeout=10)
+        assert running[0].done()
+        assert (ends_by == "error") == (not running[0].cancelled() and bool(running[0].exception()))
+
+    asyncio.run(run())
+    assert "late" in seen
     app.close()

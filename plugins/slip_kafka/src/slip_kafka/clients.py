@@ -26,7 +26,7 @@ LEAVE_SECONDS: Final = 4.0
 """How long a consumer may take to leave its group; then it is cut off."""
 
 WORD_SECONDS: Final = 0.2
-"""How long it may take before the group is told on a connection of its own."""
+"""How long it may take before the group is told on another connection."""
 
 STEP_SECONDS: Final = 0.05
 """Between two looks whether what it has begun has ended."""
@@ -205,10 +205,12 @@ async def _say_that_it_leaves(consumer: AIOKafkaConsumer) -> None:
     there, and no other answer comes before it on that connection.
     """
     coordinator = consumer._coordinator
-    member = coordinator.member_id if coordinator is not None else ""
-    if member and coordinator.coordinator_id is not None and coordinator._group_instance_id is None:
-        request = LeaveGroupRequest(coordinator.group_id, member)
-        await consumer._client.send(coordinator.coordinator_id, request)
+    if coordinator is None or coordinator._group_instance_id is not None:
+        return
+    while not coordinator.member_id or coordinator.coordinator_id is None:  # not asked yet
+        await asyncio.sleep(STEP_SECONDS)
+    request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+    await consumer._client.send(coordinator.coordinator_id, request)
 
 
 async def leave_group(consumer: AIOKafkaConsumer) -> None:
