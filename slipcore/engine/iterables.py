@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Coroutine, Sequence
 from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import Any, Final
@@ -128,7 +128,7 @@ class IterableStream(PausableStream):
                 queue = asyncio.Queue[Any](BRANCH_ITEMS)
                 reader = self._consume(lane, step, _through(binding, _drain(queue)))
                 branches.append((queue, asyncio.ensure_future(reader)))
-        feeder = asyncio.ensure_future(self._feed(source, direct, branches))
+        feeder = asyncio.ensure_future(self._feed(_Rest(source), direct, branches))
         tasks = [feeder, *(reader for _, reader in branches)]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -246,13 +246,15 @@ class IterableStream(PausableStream):
     ) -> None:
         count = 0
         async for item in source:
-            for lane, step in direct:
+            for lane, _ in direct:
                 if not await self._may_go_on(lane):
                     return
+            for lane, step in direct:  # though a stop comes: what one has, the others get too
                 if isinstance(lane, ConcurrentLane):
                     if not lane.offer(item):
                         await lane.free()
                 else:
+                    await lane.room()
                     await self._handle(lane, step, item)
             for queue, reader in branches:
                 await _put(queue, item, reader)
@@ -274,16 +276,17 @@ class IterableStream(PausableStream):
         """Pull and handle, one at a time."""
         standing, turns = Generation(lane, (), 0), Turns()
         CURRENT.set(turns)
+        is_over = False
         try:
             # A step of another make may have more to do than to call and to emit.
             plain = type(step) is Step and not step.attended and lane.trials is None
             plain = plain and not self._is_side_by_side()  # a stop has to know when it rests
             if plain and not lane.sinks and not lane.stores:
                 self.loops[lane] = loop = self._consume_plain(lane, step, source, standing, turns)
-                await loop
-            # Through here only if that has met state: what the last item wrote goes on with it.
-            lane.end(standing)
-            await self._consume_tracked(lane, step, source)
+                is_over = await loop
+            lane.end(standing)  # what the last item wrote, if that has met state, goes on with it
+            if not is_over:
+                await self._consume_tracked(lane, step, _Rest(source))
         except BaseException as caught:
             error = failure(caught)
             if standing.open:
@@ -301,46 +304,52 @@ class IterableStream(PausableStream):
         source: AsyncIterator[Any],
         standing: Generation,
         turns: Turns,
-    ) -> None:
-        """The fast path: nothing to flush, no state; a few checks beside the bare loop."""
+    ) -> bool:
+        """The fast path: nothing to flush, no state; a few checks beside the bare loop.
+
+        Returns whether it is over; else there is state now.
+        """
         call, emit, is_async = step.call, step.emit, iscoroutinefunction(step.batch)
         stores = lane.stores
         usual: type | None = None  # of results that go to the sinks as they are
         count = 0
-        async for item in source:
-            if self._interrupted and not await self._may_go_on(lane):
-                return
-            turns.now = standing
-            result = call(item)
-            if is_async:  # asked once: to look at each result for it takes longer
-                lane.busy = True
-                result = await result
-                lane.busy = False
-            if result is not None:
-                if type(result) is usual:
-                    waiting = emit(result)
-                elif is_deferred(type(result)):
-                    waiting = finish(result, emit)
-                else:
-                    usual = type(result)
-                    waiting = emit(result)
-                if waiting is not None and (
-                    type(waiting) is CoroutineType or hasattr(waiting, "__await__")
-                ):
+        try:
+            async for item in source:
+                if self._interrupted and not await self._may_go_on(lane):
+                    return True
+                turns.now = standing
+                result = call(item)
+                if is_async:  # asked once: to look at each result for it takes longer
                     lane.busy = True
-                    await waiting
+                    result = await result
                     lane.busy = False
-            turns.now = None
-            count += 1
-            if count == YIELD_EVERY:
-                lane.handled_records += count
-                count = 0
-                await asyncio.sleep(0)
-            if stores:
-                break
-            if self._interrupted and not await self._may_go_on(lane):
-                break
-        lane.handled_records += count
+                if result is not None:
+                    if type(result) is usual:
+                        waiting = emit(result)
+                    elif is_deferred(type(result)):
+                        waiting = finish(result, emit)
+                    else:
+                        usual = type(result)
+                        waiting = emit(result)
+                    if waiting is not None and (
+                        type(waiting) is CoroutineType or hasattr(waiting, "__await__")
+                    ):
+                        lane.busy = True
+                        await waiting
+                        lane.busy = False
+                turns.now = None
+                count += 1
+                if count == YIELD_EVERY:
+                    lane.handled_records += count
+                    count = 0
+                    await asyncio.sleep(0)
+                if stores:
+                    return False
+                if self._interrupted and not await self._may_go_on(lane):
+                    return True
+            return True
+        finally:
+            lane.handled_records += count
 
     async def _consume_tracked(self, lane: Lane, step: Step, source: AsyncIterator[Any]) -> None:
         """Each item a generation: what it sent and wrote lands together, or not at all."""
@@ -400,6 +409,24 @@ def _is_plain(lane: Lane, step: Step) -> bool:
     # A step of another make may have more to do than to call and to emit.
     plain = type(lane) is Lane and type(step) is Step and not step.attended
     return plain and lane.trials is None and not lane.sinks and not lane.stores
+
+
+class _Rest:
+    """What is left of an iterator.
+
+    Another loop over it would ask it for itself again, and some then begin anew.
+    """
+
+    __slots__ = ("_next",)
+
+    def __init__(self, source: AsyncIterator[Any]) -> None:
+        self._next = source.__anext__
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    def __anext__(self) -> Awaitable[Any]:
+        return self._next()
 
 
 _END: Final = object()
