@@ -324,6 +324,9 @@ async def _emit_rest(waiting: Awaitable[Any], emits: Sequence[Emit], result: Any
 
 # --- the loops ----------------------------------------------------------------------------
 
+# Each loop, here and for iterables and workers, looks itself at what a result is: a function for it
+# would be one more call for each record.
+
 
 def is_deferred(kind: type) -> bool:
     """Whether a result of this type stands for results that are still to come."""

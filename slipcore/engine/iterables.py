@@ -250,6 +250,8 @@ class IterableStream(PausableStream):
                 if not await self._may_go_on(lane):
                     return
             for lane, step in direct:  # though a stop comes: what one has, the others get too
+                if lane.closed:
+                    return
                 if isinstance(lane, ConcurrentLane):
                     if not lane.offer(item):
                         await lane.free()

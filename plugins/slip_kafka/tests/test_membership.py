@@ -22,10 +22,15 @@ from tests.servers.kafka import Kafka
 from .plain import run
 
 
+def opened(reader: Reader) -> Any:
+    """What a topic reads with: the plugin's own, for faults that no server makes on request."""
+    assert isinstance(reader.topic, KafkaTopic)
+    return reader.topic._opened()
+
+
 def inside(reader: Reader) -> Any:
     """The client's consumer that a topic reads with."""
-    assert isinstance(reader.topic, KafkaTopic)
-    return reader.topic._opened()._joined().consumer
+    return opened(reader)._joined().consumer
 
 
 @asynccontextmanager
@@ -294,17 +299,16 @@ def test_a_read_that_begins_while_the_client_is_replaced(
         async with Reader(make_topic(name, group, 1)) as reader:
             await send(reader.topic, *numbered(0, 2))
             await reader.commit((await reader.read(2))[0])
-            assert isinstance(reader.topic, KafkaTopic)
-            inner = reader.topic._opened()
+            inner = opened(reader)
             fetch, replacing = inner._fetch, list[asyncio.Task[None]]()
 
-            async def replaced_meanwhile(places: Any, at_most: int, timeout_ms: int) -> bool:
+            async def replaced_meanwhile(places: Any, at_most: int, timeout_ms: int) -> Any:
                 if not replacing and bool(timeout_ms) == waits:
                     replacing.append(asyncio.create_task(inner._joined()._rebuild("of a test")))
                     await asyncio.sleep(0)
                 return await fetch(places, at_most, timeout_ms)
 
-            inner._fetch = replaced_meanwhile  # type: ignore[method-assign]  # the fault that no server makes on request
+            inner._fetch = replaced_meanwhile
             reading = asyncio.create_task(reader.topic.read(10))
             await reader.until(lambda it: len(it.assignments) > 2)
             first = await reading
@@ -325,19 +329,18 @@ def test_a_seek_in_the_middle_of_which_the_client_is_replaced(
         async with Reader(make_topic(name, group, 1)) as reader:
             await send(reader.topic, *numbered(0, 2))
             await reader.commit((await reader.read(2))[0])
-            assert isinstance(reader.topic, KafkaTopic)
-            member = reader.topic._opened()._joined()
+            member = opened(reader)._joined()
             ends, replacing = member.ends, list[asyncio.Task[None]]()
 
-            async def replaced_meanwhile(partitions: Collection[Any]) -> dict[TopicPartition, int]:
+            async def replaced_meanwhile(partitions: Collection[Any]) -> Any:
                 replacing.append(asyncio.create_task(member._rebuild("of a test")))
                 await asyncio.sleep(0)
                 return await ends(partitions)
 
-            member.ends = replaced_meanwhile  # type: ignore[method-assign]  # the fault that no server makes on request
+            member.ends = replaced_meanwhile
             with pytest.raises(ConnectError, match="its client has ended"):
                 await reader.topic.seek({0: 0})
-            member.ends = ends  # type: ignore[method-assign]  # the fault that no server makes on request
+            member.ends = ends
             await asyncio.gather(*replacing)
             assert await reader.values(1) == [b"1"]
 
@@ -353,22 +356,21 @@ def test_what_a_cancelled_read_had_is_not_given_after_a_seek(
         async with Reader(make_topic(name, group, 1)) as reader:
             await send(reader.topic, *numbered(0, 3))
             assert len(await reader.read(3)) == 3
-            assert isinstance(reader.topic, KafkaTopic)
-            inner = reader.topic._opened()
+            inner = opened(reader)
             fetch, reading = inner._fetch, asyncio.create_task(reader.topic.read(10))
 
-            async def then_cancel(*arguments: Any) -> bool:
+            async def then_cancel(*arguments: Any) -> Any:
                 found = await fetch(*arguments)
                 if found:
                     reading.cancel()
                     await asyncio.sleep(0)
                 return found
 
-            inner._fetch = then_cancel  # type: ignore[assignment,method-assign]  # the fault that no server makes on request
+            inner._fetch = then_cancel
             await send(reader.topic, *numbered(3, 4))
             await asyncio.wait((reading,))
             assert reading.cancelled()
-            inner._fetch = fetch  # type: ignore[method-assign]  # the fault that no server makes on request
+            inner._fetch = fetch
             await reader.topic.seek({0: 1})
             assert await reader.values(3) == [b"1", b"2", b"3"]
 
